@@ -6,8 +6,9 @@
 //	                    List  names in order
 //	                    Delete
 //
-// Keys are slash-separated, relative, at most MaxKey bytes, and made of [a-zA-Z0-9._-] with no empty, "." or ".." element (see
-// CheckKey): what every place can hold without escaping.
+// Keys are slash-separated, relative, at most MaxKey bytes, and made of [a-zA-Z0-9._-] with no empty, "." or ".." element and
+// none of more than MaxElement bytes (see CheckKey): what every place can hold without escaping. A name is an object or a
+// folder, never both: beside "a/b" a place may refuse "a" with ErrKey, and the reverse.
 //
 // Every place runs the same contract, storagetest.Run.
 package storage
@@ -30,28 +31,35 @@ var (
 	ErrKey       = errors.New("storage: not a key")
 	ErrRange     = errors.New("storage: range outside the object")
 	ErrFull      = errors.New("storage: no space left")
+	ErrLarge     = errors.New("storage: larger than is read") // ReadAll, beyond its limit
 )
 
-// MaxKey is the longest key, in bytes: what S3 takes.
-const MaxKey = 1024
+// The longest key, and the longest element of one, in bytes: what S3, and what a file system takes.
+const (
+	MaxKey     = 1024
+	MaxElement = 255
+)
 
 // Version names one state of one object. Two Puts never give one name the same version unless their bytes are equal.
 type Version string
 
-// Put says under which condition an object is written. The zero value overwrites.
+// Put says under which condition an object is written. The zero value overwrites. Both conditions at once are refused.
 type Put struct {
 	IfAbsent  bool    // only where nothing is: else ErrExists
 	IfVersion Version // only over this version: else ErrChanged
 }
 
-// Get says what of an object is wanted. The zero value is all of it.
+// Get says what of an object is wanted. The zero value is all of it. What reaches beyond the end is cut there (RFC 9110,
+// 14.1.2); what begins at the end or beyond, or is negative, is ErrRange.
 type Get struct {
 	IfChanged Version // answer ErrUnchanged while the object has this version
 	Offset    int64   // first byte
 	Length    int64   // 0: to the end
 }
 
-// Object is what Get found. Whoever gets it closes Body. Body is an *os.File, placed at Offset, where the place has one.
+// Object is what Get found. Whoever gets it closes Body, which goes on to read the state that Get found when the object is
+// overwritten or deleted. Copy it with io.Copy: where the place has a file, Body is the *os.File, placed at Offset, or, ended
+// early by Length, an io.WriterTo that hands the writer an *io.LimitedReader over the file; both reach sendfile.
 type Object struct {
 	Body     io.ReadCloser
 	Size     int64 // of the whole object
@@ -68,13 +76,15 @@ type Info struct {
 
 // Store keeps objects. All methods may be called at once from anywhere; all end when their context does.
 //
-// When Put returns nil, the object is durable and every later Get, of any process, sees it. When Put returns an error that is
-// not one of the above, it may or may not have taken effect. A Put is never seen half: there are the old bytes or the new.
+// When Put returns nil, the object is durable and every later Get, of any process, sees it. When it returns ErrExists, what
+// exists is durable. When it returns an error that is not one of the above, it may or may not have taken effect. A Put is
+// never seen half: there are the old bytes or the new.
 // The body still belongs to the caller after Put returns, and is not changed by it.
 type Store interface {
 	Put(ctx context.Context, key string, body []byte, how Put) (Version, error)
 	Get(ctx context.Context, key string, what Get) (Object, error)
-	// List yields the keys that begin with prefix and are greater than after, in byte order. An error ends it.
+	// List yields the keys that begin with prefix and are greater than after, in byte order. An error ends it. Neither need be
+	// a key. An object that comes or goes meanwhile may be listed or not; every other is listed once.
 	List(ctx context.Context, prefix, after string) iter.Seq2[Info, error]
 	// Delete of what is not there is no error.
 	Delete(ctx context.Context, key string) error
@@ -88,7 +98,7 @@ func ReadAll(ctx context.Context, s Store, key string, what Get, limit int64) ([
 	}
 	defer o.Body.Close()
 	if o.Size > limit {
-		return nil, "", fmt.Errorf("get %s: %d bytes, at most %d are read", key, o.Size, limit)
+		return nil, "", fmt.Errorf("get %s: %w: %d bytes, at most %d", key, ErrLarge, o.Size, limit)
 	}
 	b := make([]byte, 0, o.Size+1)
 	for {
@@ -119,9 +129,11 @@ func CheckKey(key string) error {
 			}
 			continue
 		}
-		switch key[start:i] {
-		case "", ".", "..":
-			return fmt.Errorf("%w: element %q in %q", ErrKey, key[start:i], key)
+		switch element := key[start:i]; {
+		case element == "", element == ".", element == "..":
+			return fmt.Errorf("%w: element %q in %q", ErrKey, element, key)
+		case len(element) > MaxElement:
+			return fmt.Errorf("%w: element of %d bytes", ErrKey, len(element))
 		}
 		start = i + 1
 	}

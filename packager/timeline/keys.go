@@ -3,6 +3,7 @@ package timeline
 import (
 	"encoding/hex"
 	"fmt"
+	"strconv"
 	"strings"
 )
 
@@ -100,4 +101,29 @@ func CheckName(s string) error {
 		}
 	}
 	return nil
+}
+
+// AnchorKeyNamed is AnchorKey for a name out of an index.
+func AnchorKeyNamed(channel string, n GenerationName) string {
+	return fmt.Sprintf("%s/anchor/%d-%s.json", channel, n.Number, n.Hash)
+}
+
+// ParsePageKey reads what PageKey made.
+func ParsePageKey(channel, key string) (span string, t int64, ok bool) {
+	rest, ok := strings.CutPrefix(key, channel+"/index/")
+	if !ok {
+		return "", 0, false
+	}
+	span, name, ok := strings.Cut(rest, "/")
+	if !ok {
+		return "", 0, false
+	}
+	seconds, _, ok := strings.Cut(name, ".")
+	t, err := strconv.ParseInt(seconds, 10, 64)
+	return span, t, ok && err == nil
+}
+
+// AltKey names a second copy of a slot, kept aside because its name was taken by other bytes.
+func AltKey(channel, rendition string, slot int64, hash Hash) string {
+	return fmt.Sprintf("%s/alt/%s/%d-%s.m4s", channel, rendition, slot, hash.Short())
 }

@@ -164,3 +164,11 @@ func gcd(a, b int64) int64 {
 	}
 	return a
 }
+
+// CeilRescale turns ticks of one timescale into the first tick of another that is not before them.
+func CeilRescale(ticks int64, from, to uint32) int64 {
+	if from == to {
+		return ticks
+	}
+	return -mulDivFloor(-ticks, int64(to), int64(from))
+}

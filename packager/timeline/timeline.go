@@ -145,6 +145,9 @@ func (t Timeline) With(gs ...Generation) Timeline {
 
 // Append adds rows to a rendition, in any order. The receiver stays as it was.
 func (t Timeline) Append(rendition string, rows ...Row) Timeline {
+	if len(rows) == 0 {
+		return t
+	}
 	rows = slices.Clone(rows)
 	slices.SortFunc(rows, func(a, b Row) int { return cmp.Or(cmp.Compare(a.Slot, b.Slot), a.order(b)) })
 	other := Timeline{Lines: []Line{{rendition, nil}}}

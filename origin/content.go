@@ -1,0 +1,150 @@
+package origin
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"flambeau/storage"
+)
+
+// bytes answers with a body that is in memory.
+func (s *Server) bytes(w http.ResponseWriter, r *http.Request, body []byte, etag string) (int, int64, error) {
+	if matches(r.Header.Get("If-None-Match"), etag) {
+		w.WriteHeader(http.StatusNotModified)
+		return http.StatusNotModified, 0, nil
+	}
+	code, from, n, err := span(w, r, int64(len(body)), etag)
+	if err != nil {
+		return 0, 0, err
+	}
+	w.WriteHeader(code)
+	if r.Method == http.MethodHead {
+		return code, 0, nil
+	}
+	sent, _ := w.Write(body[from : from+n])
+	return code, int64(sent), nil
+}
+
+// file answers with an object. Where the store has it in a file, the kernel sends it: w is given the file itself, and nothing
+// between may wrap either.
+func (s *Server) file(w http.ResponseWriter, r *http.Request, o storage.Object, etag string) (int, int64, error) {
+	if matches(r.Header.Get("If-None-Match"), etag) {
+		w.WriteHeader(http.StatusNotModified)
+		return http.StatusNotModified, 0, nil
+	}
+	code, from, n, err := span(w, r, o.Size, etag)
+	if err != nil {
+		return 0, 0, err
+	}
+	if from > 0 {
+		if err := skip(o.Body, from); err != nil {
+			return 0, 0, err
+		}
+	}
+	w.WriteHeader(code)
+	if r.Method == http.MethodHead {
+		return code, 0, nil
+	}
+	sent, _ := io.CopyN(w, o.Body, n)
+	return code, sent, nil
+}
+
+func skip(body io.Reader, n int64) error {
+	if s, ok := body.(io.Seeker); ok {
+		_, err := s.Seek(n, io.SeekStart)
+		return err
+	}
+	_, err := io.CopyN(io.Discard, body, n)
+	return err
+}
+
+// span reads the Range header (RFC 9110, 14.2) and sets what goes with it. Several ranges, and units other than bytes, are
+// answered whole, as the RFC allows.
+func span(w http.ResponseWriter, r *http.Request, size int64, etag string) (code int, from, n int64, err error) {
+	h := w.Header()
+	h.Set("Accept-Ranges", "bytes")
+	from, n, ok := int64(0), size, true
+	code = http.StatusOK
+	spec := r.Header.Get("Range")
+	if ir := r.Header.Get("If-Range"); ir != "" && ir != etag {
+		spec = ""
+	}
+	if bytes, is := strings.CutPrefix(spec, "bytes="); is && !strings.Contains(bytes, ",") {
+		var whole bool
+		from, n, whole, ok = parseRange(bytes, size)
+		if !ok {
+			h.Set("Content-Range", "bytes */"+strconv.FormatInt(size, 10))
+			return 0, 0, 0, &refusal{code: http.StatusRequestedRangeNotSatisfiable, text: fmt.Sprintf("it has %d bytes", size)}
+		}
+		if !whole {
+			code = http.StatusPartialContent
+			h.Set("Content-Range", fmt.Sprintf("bytes %d-%d/%d", from, from+n-1, size))
+		}
+	}
+	h.Set("Content-Length", strconv.FormatInt(n, 10))
+	return code, from, n, nil
+}
+
+// parseRange reads one range. whole: it is no valid one, and is to be ignored. !ok: it can't be satisfied.
+func parseRange(spec string, size int64) (from, n int64, whole, ok bool) {
+	a, b, dash := strings.Cut(strings.TrimSpace(spec), "-")
+	if !dash || a == "" && b == "" {
+		return 0, size, true, true
+	}
+	if a == "" {
+		last, err := strconv.ParseInt(b, 10, 64)
+		if err != nil || last < 0 {
+			return 0, size, true, true
+		}
+		if last = min(last, size); last == 0 {
+			return 0, 0, false, false
+		}
+		return size - last, last, false, true
+	}
+	from, err := strconv.ParseInt(a, 10, 64)
+	if err != nil || from < 0 {
+		return 0, size, true, true
+	}
+	to := size - 1
+	if b != "" {
+		if to, err = strconv.ParseInt(b, 10, 64); err != nil || to < from {
+			return 0, size, true, true
+		}
+		to = min(to, size-1)
+	}
+	if from >= size {
+		return 0, 0, false, false
+	}
+	return from, to - from + 1, false, true
+}
+
+// matches reads If-None-Match (RFC 9110, 13.1.2).
+func matches(header, etag string) bool {
+	if header == "" {
+		return false
+	}
+	for one := range strings.SplitSeq(header, ",") {
+		one = strings.TrimPrefix(strings.TrimSpace(one), "W/")
+		if one == "*" || one == etag {
+			return true
+		}
+	}
+	return false
+}
+
+// acceptsGzip reads Accept-Encoding (RFC 9110, 12.5.3).
+func acceptsGzip(r *http.Request) bool {
+	for one := range strings.SplitSeq(r.Header.Get("Accept-Encoding"), ",") {
+		name, q, _ := strings.Cut(strings.TrimSpace(one), ";")
+		if name != "gzip" && name != "*" {
+			continue
+		}
+		q = strings.TrimPrefix(strings.ReplaceAll(q, " ", ""), "q=")
+		weight, err := strconv.ParseFloat(q, 64)
+		return q == "" || err == nil && weight > 0
+	}
+	return false
+}

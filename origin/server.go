@@ -1,0 +1,392 @@
+// Package origin answers broadcasters: who asks for what, at which instant, and what of it there is.
+//
+//	request ─► route ─► follower's view ─► hls, dash (pure) ─► cache header ─► written
+//	                        └─► object in the store ─────────► cache header ─► sent (sendfile)
+//
+// It reads what any other process would read: the index and the objects in the store. No answer is made for one viewer.
+package origin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"flambeau/origin/dash"
+	"flambeau/origin/hls"
+	"flambeau/packager/timeline"
+	"flambeau/storage"
+)
+
+const (
+	// holdSlots is how long a request for the next segment is held, in slots; then it is a 404.
+	holdSlots = 3
+	// maxObjectAge is the longest max-age of an object (design: 14 days), less if retention leaves less.
+	maxObjectAge = 14 * 24 * time.Hour
+	// firstWait is how long a manifest of a channel that has not published anything yet is held.
+	firstWait = 3 * time.Second
+	// maxPath is the longest path that is looked at.
+	maxPath = 512
+)
+
+// Observer is told of each answer. Its methods must not block.
+type Observer interface {
+	Answered(kind string, code int, took time.Duration, bytes int64)
+	Blocked(delta int)
+}
+
+// Server answers on the media listener.
+type Server struct {
+	Channels Channels
+	Store    storage.Store
+	Archive  time.Duration // how long objects are kept
+	Observe  Observer
+	Log      *slog.Logger
+	Draining <-chan struct{} // closed when the process stops: held requests are answered at once
+}
+
+// A refusal is an answer other than 200, and what it says.
+type refusal struct {
+	code  int
+	text  string
+	cache string // "" is no-store
+	retry int    // seconds; 0: none
+}
+
+func (r *refusal) Error() string { return r.text }
+
+func notFound(format string, args ...any) error {
+	return &refusal{code: http.StatusNotFound, text: fmt.Sprintf(format, args...), cache: "public, max-age=1"}
+}
+
+func notYet(format string, args ...any) error {
+	return &refusal{code: http.StatusNotFound, text: fmt.Sprintf(format, args...), cache: "public, max-age=1", retry: 1}
+}
+
+// unknown is said alike of every channel and path that there is not.
+func unknown() error { return notFound("no such resource") }
+
+// request is what a URL asks for.
+type request struct {
+	kind      string // multivariant playlist iframes mpd init segment time
+	channel   string
+	rendition string
+	name      string // last element
+	slot      int64
+	hash      string
+}
+
+// ServeHTTP is the one place where a request comes in and an error becomes a status.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	start := time.Now()
+	q, err := s.route(r)
+	code, n := http.StatusOK, int64(0)
+	if err == nil {
+		code, n, err = s.answer(w, r, q)
+	}
+	if err != nil {
+		code, n = s.refuse(w, r, err)
+	}
+	s.Observe.Answered(q.kind, code, time.Since(start), n)
+}
+
+func (s *Server) answer(w http.ResponseWriter, r *http.Request, q request) (int, int64, error) {
+	allowEveryone(w.Header())
+	switch {
+	case r.Method == http.MethodOptions:
+		w.Header().Set("Access-Control-Max-Age", "86400")
+		w.WriteHeader(http.StatusNoContent)
+		return http.StatusNoContent, 0, nil
+	case r.Method != http.MethodGet && r.Method != http.MethodHead:
+		w.Header().Set("Allow", "GET, HEAD, OPTIONS")
+		return 0, 0, &refusal{code: http.StatusMethodNotAllowed, text: "GET, HEAD and OPTIONS are answered"}
+	}
+	switch q.kind {
+	case "time":
+		return s.time(w, r)
+	case "init", "segment":
+		return s.object(w, r, q)
+	}
+	return s.manifest(w, r, q)
+}
+
+// allowEveryone lets pages of any site read the answer: links carry what is needed, and there are no cookies.
+func allowEveryone(h http.Header) {
+	h.Set("Access-Control-Allow-Origin", "*")
+	h.Set("Access-Control-Allow-Methods", "GET, HEAD, OPTIONS")
+	h.Set("Access-Control-Allow-Headers", "Authorization, Range, If-None-Match, CMCD-Object, CMCD-Request, CMCD-Session, CMCD-Status")
+	h.Set("Access-Control-Expose-Headers", "Date, Age, ETag, Content-Length, Content-Range, Accept-Ranges, Retry-After")
+}
+
+func (s *Server) refuse(w http.ResponseWriter, r *http.Request, err error) (int, int64) {
+	var no *refusal
+	if !errors.As(err, &no) {
+		if r.Context().Err() != nil {
+			return 499, 0 // the client has gone; nobody reads an answer
+		}
+		s.Log.Error("request failed", "path", r.URL.Path, "err", err)
+		no = &refusal{code: http.StatusServiceUnavailable, text: "the store does not answer", retry: 1}
+	}
+	h := w.Header()
+	allowEveryone(h)
+	for _, of := range []string{"ETag", "Content-Encoding", "Vary"} {
+		h.Del(of) // they were of what is not sent now
+	}
+	h.Set("Content-Type", "text/plain; charset=utf-8")
+	h.Set("X-Content-Type-Options", "nosniff")
+	if no.cache == "" {
+		no.cache = "no-store"
+	}
+	h.Set("Cache-Control", no.cache)
+	if no.retry > 0 {
+		h.Set("Retry-After", strconv.Itoa(no.retry))
+	}
+	h.Set("Content-Length", strconv.Itoa(len(no.text)+1))
+	w.WriteHeader(no.code)
+	if r.Method != http.MethodHead {
+		io.WriteString(w, no.text+"\n")
+	}
+	return no.code, int64(len(no.text) + 1)
+}
+
+// unbuilt are query parameters of the contract that are not answered yet: silence would give live where a span was asked for.
+var unbuilt = []string{"start", "end", "delay", "max_height", "min_height", "lang"}
+
+// route reads a URL. Only the exact forms of the contract are known; nothing is cleaned, decoded twice or redirected.
+func (s *Server) route(r *http.Request) (q request, err error) {
+	q.kind = "other"
+	path := r.URL.Path
+	if len(path) > maxPath || r.URL.RawPath != "" {
+		return q, unknown()
+	}
+	if path == "/time" {
+		q.kind = "time"
+		return q, nil
+	}
+	p := strings.Split(strings.TrimPrefix(path, "/"), "/")
+	if len(p) < 3 || len(p) > 4 || p[0] != "live" || timeline.CheckName(p[1]) != nil || s.Channels[p[1]] == nil {
+		return q, unknown()
+	}
+	q.channel, q.name = p[1], p[len(p)-1]
+	if r.URL.RawQuery != "" {
+		for _, k := range unbuilt {
+			if r.URL.Query().Has(k) {
+				return q, &refusal{code: http.StatusBadRequest, text: k + ": not supported by this version"}
+			}
+		}
+	}
+	if len(p) == 3 {
+		switch q.name {
+		case "index.m3u8":
+			q.kind = "multivariant"
+		case "manifest.mpd":
+			q.kind = "mpd"
+		case "time":
+			q.kind = "time"
+		default:
+			return q, unknown()
+		}
+		return q, nil
+	}
+	if q.rendition = p[2]; timeline.CheckName(q.rendition) != nil {
+		return q, unknown()
+	}
+	return q, q.object()
+}
+
+func (q *request) object() error {
+	switch q.name {
+	case "index.m3u8":
+		q.kind = "playlist"
+		return nil
+	case "iframes.m3u8":
+		q.kind = "iframes"
+		return nil
+	}
+	if stem, ok := strings.CutSuffix(q.name, ".m4s"); ok {
+		slot, err := strconv.ParseInt(stem, 10, 64)
+		if err != nil || slot < 0 || strconv.FormatInt(slot, 10) != stem {
+			return unknown()
+		}
+		q.kind, q.slot = "segment", slot
+		return nil
+	}
+	stem, ok := strings.CutSuffix(q.name, ".mp4")
+	if q.hash, ok = strings.CutPrefix(stem, "init-"); ok && len(q.hash) == 8 {
+		q.kind = "init"
+		return nil
+	}
+	return unknown()
+}
+
+// time answers UTCTiming (ISO/IEC 23009-1, 5.8.4.11, http-xsdate).
+func (s *Server) time(w http.ResponseWriter, r *http.Request) (int, int64, error) {
+	body := time.Now().UTC().Format("2006-01-02T15:04:05.000Z")
+	h := w.Header()
+	h.Set("Content-Type", "text/plain; charset=utf-8")
+	h.Set("Cache-Control", "no-store")
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	return s.write(w, r, http.StatusOK, body)
+}
+
+func (s *Server) write(w http.ResponseWriter, r *http.Request, code int, body string) (int, int64, error) {
+	w.WriteHeader(code)
+	if r.Method == http.MethodHead {
+		return code, 0, nil
+	}
+	n, _ := io.WriteString(w, body)
+	return code, int64(n), nil
+}
+
+// hold waits for a view that is ok, for at most d; a process that stops waits no longer.
+func (s *Server) hold(r *http.Request, f *Follower, d time.Duration, ok func(*View) bool) *View {
+	if v := f.Newest(); v != nil && ok(v) {
+		return v
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), d)
+	defer cancel()
+	if s.Draining != nil {
+		stop := context.AfterFunc(drained{s.Draining}, cancel)
+		defer stop()
+	}
+	s.Observe.Blocked(1)
+	defer s.Observe.Blocked(-1)
+	v, _ := f.Wait(ctx, ok)
+	return v
+}
+
+// drained is a context that is done when a channel is closed.
+type drained struct{ c <-chan struct{} }
+
+func (d drained) Deadline() (time.Time, bool) { return time.Time{}, false }
+func (d drained) Done() <-chan struct{}       { return d.c }
+func (d drained) Value(any) any               { return nil }
+func (d drained) Err() error {
+	select {
+	case <-d.c:
+		return context.Canceled
+	default:
+		return nil
+	}
+}
+
+// manifest answers playlists and MPDs out of the newest view.
+func (s *Server) manifest(w http.ResponseWriter, r *http.Request, q request) (int, int64, error) {
+	v := s.hold(r, s.Channels[q.channel], firstWait, func(*View) bool { return true })
+	if v == nil {
+		return 0, 0, notYet("%s has not published anything yet", q.channel)
+	}
+	m := v.manifest(q.rendition, q.name)
+	switch {
+	case errors.Is(m.err, hls.ErrEmpty), errors.Is(m.err, dash.ErrEmpty):
+		return 0, 0, notYet("%s has not published anything yet", q.channel)
+	case errors.Is(m.err, hls.ErrNoRendition):
+		return 0, 0, unknown()
+	case m.err != nil:
+		return 0, 0, m.err
+	}
+	h := w.Header()
+	h.Set("Content-Type", contentType(q.kind, false))
+	h.Set("Cache-Control", "public, max-age="+strconv.FormatInt(manifestAge(q.kind, v.Timeline.Shape), 10))
+	h.Set("Vary", "Accept-Encoding")
+	body, etag := m.plain, `"`+m.etag+`"`
+	if acceptsGzip(r) {
+		body, etag = m.gzip, `"`+m.etag+`-gz"`
+		h.Set("Content-Encoding", "gzip")
+	}
+	h.Set("ETag", etag)
+	return s.bytes(w, r, body, etag)
+}
+
+// manifestAge is half the target duration for playlists, half the update period for an MPD, at least a second.
+func manifestAge(kind string, shape timeline.Shape) int64 {
+	if kind == "mpd" {
+		return max(1, shape.Slot.Num/shape.Slot.Den/2)
+	}
+	return max(1, shape.TargetDuration/2)
+}
+
+func contentType(kind string, audio bool) string {
+	switch {
+	case kind == "mpd":
+		return "application/dash+xml"
+	case kind != "init" && kind != "segment":
+		return "application/vnd.apple.mpegurl"
+	case audio:
+		return "audio/mp4"
+	}
+	return "video/mp4"
+}
+
+// object answers initialization segments and segments out of the store.
+func (s *Server) object(w http.ResponseWriter, r *http.Request, q request) (int, int64, error) {
+	v := s.Channels[q.channel].Newest()
+	if v == nil {
+		return 0, 0, notYet("%s has not published anything yet", q.channel)
+	}
+	rendition, ok := v.rendition(q.rendition)
+	if !ok {
+		return 0, 0, unknown()
+	}
+	var key string
+	age := min(maxObjectAge, s.Archive)
+	if q.kind == "init" {
+		hash, ok := v.initHash(q.rendition, q.hash)
+		if !ok {
+			return 0, 0, unknown()
+		}
+		key = timeline.InitKey(q.channel, q.rendition, hash)
+	} else {
+		start, err := s.segment(r, v, q)
+		if err != nil {
+			return 0, 0, err
+		}
+		key = timeline.SegmentKey(q.channel, q.rendition, q.slot)
+		age = min(maxObjectAge, s.Archive-time.Since(start))
+	}
+	o, err := s.Store.Get(r.Context(), key, storage.Get{})
+	if errors.Is(err, storage.ErrNotExist) {
+		return 0, 0, notFound("no such segment")
+	}
+	if err != nil {
+		return 0, 0, err
+	}
+	defer o.Body.Close()
+	h := w.Header()
+	h.Set("Content-Type", contentType(q.kind, !rendition.IsVideo()))
+	h.Set("Cache-Control", "public, max-age="+strconv.FormatInt(max(1, int64(age/time.Second)), 10)+", immutable")
+	// A name stands for its bytes for ever, so the name is the tag.
+	etag := `"` + q.rendition + "-" + strings.TrimSuffix(strings.TrimSuffix(q.name, ".m4s"), ".mp4") + `"`
+	h.Set("ETag", etag)
+	return s.file(w, r, o, etag)
+}
+
+// segment decides from arithmetic whether a slot can be there, and holds a request that is a little early. It returns the media
+// time at which the slot begins.
+func (s *Server) segment(r *http.Request, v *View, q request) (time.Time, error) {
+	has := func(v *View) bool {
+		e, ok := v.edge(q.rendition)
+		return ok && e.Slot >= q.slot
+	}
+	if !has(v) {
+		ref, ok := v.Timeline.Edge()
+		if !ok || q.slot > ref.Slot+1 {
+			return time.Time{}, notYet("slot %d is %d slots early", q.slot, q.slot-ref.Slot)
+		}
+		slot := time.Duration(v.Timeline.Shape.Slot.Float() * float64(time.Second))
+		if v = s.hold(r, s.Channels[q.channel], holdSlots*slot, has); v == nil || !has(v) {
+			return time.Time{}, notYet("slot %d is not there yet", q.slot)
+		}
+	}
+	row, ok := v.Timeline.Row(q.rendition, q.slot)
+	if ok && row.Flags.Has(timeline.Gap) {
+		return time.Time{}, notFound("slot %d is a gap", q.slot)
+	}
+	g := v.Timeline.Newest()
+	return timeline.UTC(g.Nominal(v.Timeline.Shape, q.slot, g.Timescale), g.Timescale), nil
+}

@@ -1,0 +1,337 @@
+package packager
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"flambeau/packager/audit"
+	"flambeau/packager/media"
+	"flambeau/packager/timeline"
+	"flambeau/storage"
+	"flambeau/storage/memory"
+)
+
+type counts struct {
+	results     map[string]int
+	divergences int
+	lost        float64
+}
+
+func (c *counts) Segment(_, result string, _ time.Duration) { c.results[result]++ }
+func (c *counts) Lost(s float64)                            { c.lost += s }
+func (c *counts) Divergence()                               { c.divergences++ }
+
+var quiet = slog.New(slog.NewTextHandler(io.Discard, nil))
+
+const ninety = "segment 2s\nvideo fps=25 gop=50 to=90\naudio lang=eng from=0.01 to=90\n"
+
+// publishAll sends cuts through a publisher, as if they came one by one.
+func publishAll(t *testing.T, s storage.Store, cuts []Cut) *counts {
+	t.Helper()
+	c := &counts{results: map[string]int{}}
+	p, err := OpenPublisher(t.Context(), s, "story", "a", c, quiet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ch := make(chan Cut)
+	done := make(chan error)
+	go func() { done <- p.Run(t.Context(), ch) }()
+	for _, cut := range cuts {
+		ch <- cut
+	}
+	close(ch)
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// contents is every object of a store but the instants that roots and rows carry.
+func contents(t *testing.T, s storage.Store, prefix string) map[string][]byte {
+	t.Helper()
+	all := map[string][]byte{}
+	for info, err := range s.List(t.Context(), prefix, "") {
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, _, err := storage.ReadAll(t.Context(), s, info.Key, storage.Get{}, 1<<30)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all[info.Key] = b
+	}
+	return all
+}
+
+func mustHold(t *testing.T, s storage.Store) audit.Report {
+	t.Helper()
+	r, err := audit.Run(t.Context(), s, "story", audit.Span{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range r.Findings {
+		t.Error(f)
+	}
+	return r
+}
+
+func TestEveryStoryIsPublishedAndEveryPromiseHolds(t *testing.T) {
+	for name, script := range stories(t) {
+		t.Run(name, func(t *testing.T) {
+			s := memory.New()
+			publishAll(t, s, tell(t, script))
+			r := mustHold(t, s)
+			if r.Segments == 0 {
+				t.Error("nothing was published")
+			}
+		})
+	}
+}
+
+// stumbling fails requests: before they take effect, or after, as if the answer were lost.
+type stumbling struct {
+	storage.Store
+	every  int
+	n      int
+	before int
+	after  int
+}
+
+var errStumbled = errors.New("no answer")
+
+func (s *stumbling) Put(ctx context.Context, key string, body []byte, how storage.Put) (storage.Version, error) {
+	s.n++
+	if s.n%s.every != 0 {
+		return s.Store.Put(ctx, key, body, how)
+	}
+	if s.n/s.every%2 == 0 {
+		s.before++
+		return "", errStumbled
+	}
+	s.after++
+	if _, err := s.Store.Put(ctx, key, body, how); err != nil {
+		return "", err
+	}
+	return "", errStumbled
+}
+
+func TestWhateverRequestFailsTheStoreEndsUpTheSame(t *testing.T) {
+	want := map[string][]byte{}
+	synctest.Test(t, func(t *testing.T) {
+		s := memory.New()
+		publishAll(t, s, tell(t, ninety))
+		want = contents(t, s, "story/seg/")
+	})
+	for every := 2; every <= 7; every++ {
+		synctest.Test(t, func(t *testing.T) {
+			s := &stumbling{Store: memory.New(), every: every}
+			c := publishAll(t, s, tell(t, ninety))
+			mustHold(t, s.Store)
+			if s.before == 0 || s.after == 0 {
+				t.Fatalf("%d failed before, %d after: the fault was not tried", s.before, s.after)
+			}
+			if c.divergences != 0 {
+				t.Errorf("%d divergences", c.divergences)
+			}
+			if got := contents(t, s.Store, "story/seg/"); !maps.EqualFunc(got, want, bytes.Equal) {
+				t.Errorf("every %d-th request failing gives other objects", every)
+			}
+		})
+	}
+}
+
+// TestTheIndexNamesOnlyWhatIsThere looks into the store after each put.
+func TestTheIndexNamesOnlyWhatIsThere(t *testing.T) {
+	s := &watched{Store: memory.New(), t: t}
+	publishAll(t, s, tell(t, ninety))
+	if s.roots < 10 {
+		t.Fatalf("%d roots were looked at", s.roots)
+	}
+}
+
+type watched struct {
+	storage.Store
+	t     *testing.T
+	roots int
+}
+
+func (w *watched) Put(ctx context.Context, key string, body []byte, how storage.Put) (storage.Version, error) {
+	if strings.HasPrefix(key, "story/index/") {
+		w.roots++
+		x, err := timeline.DecodeIndex(body)
+		if err != nil {
+			w.t.Error(err)
+		}
+		for _, r := range x.Rows {
+			b, _, err := storage.ReadAll(ctx, w.Store, timeline.SegmentKey("story", r.Rendition, r.Slot), storage.Get{}, 1<<30)
+			if err != nil || hashOf(b) != r.Hash {
+				w.t.Errorf("%s names slot %d of %s before it is there", key, r.Slot, r.Rendition)
+			}
+		}
+		for _, p := range x.Pages {
+			if _, err := w.Store.Get(ctx, p.Key, storage.Get{}); err != nil {
+				w.t.Errorf("%s names %s before it is there", key, p.Key)
+			}
+		}
+	}
+	return w.Store.Put(ctx, key, body, how)
+}
+
+// TestKilledAtAnyPutAndStartedAgain kills the worker at each of its puts in turn, and starts another on what is left.
+func TestKilledAtAnyPutAndStartedAgain(t *testing.T) {
+	script := "segment 2s\nvideo fps=25 gop=50 to=9\naudio lang=eng from=0.01 to=9\n"
+	later := strings.ReplaceAll(script, "to=9", "to=9 start=9000000")
+	for kill := 1; ; kill++ {
+		finished := false
+		for _, took := range []bool{false, true} {
+			s := &killed{Store: memory.New(), at: kill, took: took}
+			finished = runKilled(t, s, script) || finished
+			s.at = 0
+			restarted(t, s, later, fmt.Sprintf("killed at put %d, took effect: %v", kill, took))
+		}
+		if finished {
+			if kill < 20 {
+				t.Fatalf("only %d puts were killed", kill)
+			}
+			return
+		}
+	}
+}
+
+type killed struct {
+	storage.Store
+	at   int
+	took bool
+	dead bool
+}
+
+func (k *killed) Put(ctx context.Context, key string, body []byte, how storage.Put) (storage.Version, error) {
+	if k.at > 0 {
+		if k.at--; k.at == 0 {
+			k.dead = true
+			if k.took {
+				k.Store.Put(ctx, key, body, how)
+			}
+			return "", storage.ErrKey // the end of that worker
+		}
+	}
+	return k.Store.Put(ctx, key, body, how)
+}
+
+// runKilled tells whether the worker came to its end before it was killed.
+func runKilled(t *testing.T, s *killed, script string) bool {
+	t.Helper()
+	p, err := OpenPublisher(t.Context(), s, "story", "a", &counts{results: map[string]int{}}, quiet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, cut := range tell(t, script) {
+		if err := p.publish(t.Context(), []Cut{cut}); err != nil {
+			return false
+		}
+	}
+	return !s.dead
+}
+
+func restarted(t *testing.T, s *killed, script, what string) {
+	t.Helper()
+	before := indexed(t, s)
+	c := &counts{results: map[string]int{}}
+	p, err := OpenPublisher(t.Context(), s, "story", "a", c, quiet)
+	if err != nil {
+		t.Fatalf("%s: %v", what, err)
+	}
+	channel := NewChannel(Config{Channel: "story", Worker: "a", Input: "script", Segment: 2 * time.Second, Part: 500 * time.Millisecond}, p.Past())
+	for _, e := range eventsOf(t, script) {
+		if err := p.publish(t.Context(), channel.Push(e)); err != nil {
+			t.Fatalf("%s: %v", what, err)
+		}
+	}
+	if err := p.publish(t.Context(), channel.Push(media.End{})); err != nil {
+		t.Fatalf("%s: %v", what, err)
+	}
+	if c.divergences > 0 {
+		t.Errorf("%s: %d divergences", what, c.divergences)
+	}
+	r, err := audit.Run(t.Context(), s, "story", audit.Span{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range r.Findings {
+		t.Errorf("%s: %v", what, f)
+	}
+	after := indexed(t, s)
+	for _, row := range before {
+		if !slices.Contains(after, row) {
+			t.Errorf("%s: a row that was visible is gone or changed: %s", what, row)
+		}
+	}
+	if len(after) <= len(before) {
+		t.Errorf("%s: %d rows before, %d after: it stands still", what, len(before), len(after))
+	}
+}
+
+// indexed is each row that is visible, as it is written but for the instant.
+func indexed(t *testing.T, s storage.Store) (rows []string) {
+	t.Helper()
+	b, _, err := storage.ReadAll(t.Context(), s, timeline.RootKey("story", "a"), storage.Get{}, 1<<30)
+	if errors.Is(err, storage.ErrNotExist) {
+		return nil
+	}
+	x, err := timeline.DecodeIndex(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range x.Rows {
+		r.Written = 0
+		rows = append(rows, string(r.Append(nil)))
+	}
+	return rows
+}
+
+func TestADayOfAirIsInAHandfulOfPages(t *testing.T) {
+	s := memory.New()
+	c := &counts{results: map[string]int{}}
+	p, err := OpenPublisher(t.Context(), s, "story", "a", c, quiet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cuts := tell(t, "segment 2s\nvideo fps=25 gop=50 to=5\n")
+	g := cuts[0].(*Opened).Generation
+	if err := p.publish(t.Context(), cuts[:1]); err != nil {
+		t.Fatal(err)
+	}
+	const slots = 26 * 3600 / 2
+	for i := range int64(slots) {
+		row := timeline.Row{Slot: g.S0 + i, Start: g.T0 + i*180000, Duration: 180000, Size: 1, Hash: hashOf([]byte{0})}
+		if err := p.publish(t.Context(), []Cut{&Closed{Rendition: "v360", Row: row, Body: []byte{0}}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	spans, rows := map[string]int{}, 0
+	for _, page := range p.index.Pages {
+		span, _, _ := timeline.ParsePageKey("story", page.Key)
+		spans[span]++
+		more, err := p.readPage(t.Context(), page.Key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rows += len(more)
+	}
+	if rows += len(p.index.Rows); rows != slots {
+		t.Errorf("%d rows in all, %d were published", rows, slots)
+	}
+	if len(p.index.Rows) > 100 || spans["day"] != 1 || spans["hour"] > 24 || spans["minute"] > 66 {
+		t.Errorf("%d rows in the root, pages: %v", len(p.index.Rows), spans)
+	}
+}

@@ -1,0 +1,152 @@
+package packager
+
+import (
+	"bytes"
+	"encoding/binary"
+	"slices"
+	"strings"
+	"testing"
+
+	"flambeau/packager/audit"
+	"flambeau/packager/timeline"
+	"flambeau/storage"
+	"flambeau/storage/memory"
+)
+
+// TestVerifyFindsWhatWasDoneToTheStore is the negative control of every test that asks the audit: each wrong is done to a store
+// in which everything holds, and has to be found, under the name of the object.
+func TestVerifyFindsWhatWasDoneToTheStore(t *testing.T) {
+	cuts := tell(t, "segment 2s\nvideo fps=25 gop=50 to=30\naudio lang=eng from=0.01 to=30\n")
+	s0 := cuts[0].(*Opened).Generation.S0
+	seg := func(n int64) string { return timeline.SegmentKey("story", "v360", s0+n) }
+	for name, wrong := range map[string]struct {
+		do   func(h hands)
+		name string // the object that a finding must name
+		what string // what it must say
+	}{
+		"delete":    {func(h hands) { h.delete(seg(3)) }, seg(3), "not there"},
+		"flip":      {func(h hands) { h.flip(seg(3)) }, seg(3), "has hash"},
+		"swap":      {func(h hands) { h.swap(seg(3), seg(4)) }, seg(4), "has hash"},
+		"shift":     {func(h hands) { h.shift(seg(3)) }, seg(3), "ticks off"},
+		"duplicate": {func(h hands) { h.put(seg(900), h.get(seg(3))) }, seg(900), "is in no index"},
+
+		"duplicate over the next":   {func(h hands) { h.put(seg(4), h.get(seg(3))) }, seg(4), "has hash"},
+		"swap, and the index too":   {func(h hands) { h.swap(seg(3), seg(4)); h.reindex(seg(3)); h.reindex(seg(4)) }, seg(3), "carries another row"},
+		"shift, and the index too":  {func(h hands) { h.shift(seg(3)); h.reindex(seg(3)) }, seg(3), "ticks off"},
+		"flip, and the index too":   {func(h hands) { h.flip(seg(3)); h.reindex(seg(3)) }, seg(3), "key frame"},
+		"row removed":               {func(h hands) { h.unindex(seg(3)) }, seg(3), "no index"},
+		"init deleted":              {func(h hands) { h.delete(h.first("story/init/v360/")) }, "story/init/v360/", "not there"},
+		"truncate":                  {func(h hands) { h.put(seg(3), h.get(seg(3))[:900]) }, seg(3), "bytes, its row says"},
+		"shape gone to another one": {func(h hands) { h.replace("story/shape.json", `"v360"`, `"v361"`) }, seg(3), "there is no record"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := memory.New()
+			publishAll(t, s, cuts)
+			mustHold(t, s)
+			wrong.do(hands{t, s})
+			r, err := audit.Run(t.Context(), s, "story", audit.Span{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !slices.ContainsFunc(r.Findings, func(f audit.Finding) bool {
+				return strings.HasPrefix(f.Object, wrong.name) && strings.Contains(f.What, wrong.what)
+			}) {
+				t.Errorf("not found: %s %q among %v", wrong.name, wrong.what, r.Findings)
+			}
+		})
+	}
+}
+
+// hands do to a store what no worker would.
+type hands struct {
+	t *testing.T
+	s storage.Store
+}
+
+func (h hands) get(key string) []byte {
+	h.t.Helper()
+	b, _, err := storage.ReadAll(h.t.Context(), h.s, key, storage.Get{}, 1<<30)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return b
+}
+
+func (h hands) put(key string, b []byte) {
+	h.t.Helper()
+	if _, err := h.s.Put(h.t.Context(), key, b, storage.Put{}); err != nil {
+		h.t.Fatal(err)
+	}
+}
+
+func (h hands) delete(key string) {
+	if err := h.s.Delete(h.t.Context(), key); err != nil {
+		h.t.Fatal(err)
+	}
+}
+
+func (h hands) first(prefix string) string {
+	for info, err := range h.s.List(h.t.Context(), prefix, "") {
+		if err != nil {
+			h.t.Fatal(err)
+		}
+		return info.Key
+	}
+	h.t.Fatal("nothing below " + prefix)
+	return ""
+}
+
+// flip turns one bit of the first frame.
+func (h hands) flip(key string) {
+	b := h.get(key)
+	b[bytes.Index(b, []byte("mdat"))+6] ^= 1
+	h.put(key, b)
+}
+
+func (h hands) swap(a, b string) {
+	x, y := h.get(a), h.get(b)
+	h.put(a, y)
+	h.put(b, x)
+}
+
+func (h hands) replace(key, old, with string) {
+	h.put(key, bytes.ReplaceAll(h.get(key), []byte(old), []byte(with)))
+}
+
+// shift moves the first fragment's tfdt by one tick.
+func (h hands) shift(key string) {
+	b := h.get(key)
+	at := bytes.Index(b, []byte("tfdt")) + 8
+	binary.BigEndian.PutUint64(b[at:], binary.BigEndian.Uint64(b[at:])+1)
+	h.put(key, b)
+}
+
+func (h hands) editIndex(edit func(*timeline.Index)) {
+	key := timeline.RootKey("story", "a")
+	x, err := timeline.DecodeIndex(h.get(key))
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	edit(&x)
+	h.put(key, x.Encode())
+}
+
+// reindex makes the row of an object say the size and hash that the object has now.
+func (h hands) reindex(key string) {
+	rendition, slot, _ := timeline.ParseSegmentKey("story", key)
+	body := h.get(key)
+	h.editIndex(func(x *timeline.Index) {
+		for i := range x.Rows {
+			if r := &x.Rows[i]; r.Rendition == rendition && r.Slot == slot {
+				r.Size, r.Hash = int64(len(body)), hashOf(body)
+			}
+		}
+	})
+}
+
+func (h hands) unindex(key string) {
+	rendition, slot, _ := timeline.ParseSegmentKey("story", key)
+	h.editIndex(func(x *timeline.Index) {
+		x.Rows = slices.DeleteFunc(x.Rows, func(r timeline.RenditionRow) bool { return r.Rendition == rendition && r.Slot == slot })
+	})
+}
