@@ -1,9 +1,10 @@
-# make        builds bin/flambeau
-# make demo   one feed, one process, URLs to open
-# make test   everything that a commit must pass; installs what is missing
+# make             builds bin/flambeau
+# make demo        one feed, one process, URLs to open
+# make test        everything that a commit must pass; installs what is missing (Debian, as root)
+# make test-long   the same with five minutes a player
 GO ?= go
 
-.PHONY: build demo test lint tools
+.PHONY: build demo test test-long lint tools fuzz
 build:
 	$(GO) build -trimpath -o bin/flambeau ./cmd/flambeau
 
@@ -20,3 +21,11 @@ tools:
 
 test: tools lint
 	$(GO) test -timeout 9m ./...
+
+test-long: tools lint
+	FLAMBEAU_TEST_PLAY_SECONDS=300 $(GO) test -count 1 -timeout 60m ./...
+
+# Ten minutes a parser.
+fuzz:
+	@for p in $$($(GO) list ./...); do for f in $$($(GO) test -list '^Fuzz' $$p | grep '^Fuzz'); do \
+		$(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime 10m $$p || exit 1; done; done

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"flambeau/origin/rights"
 	"flambeau/packager/timeline"
 	"flambeau/storage"
 )
@@ -25,6 +26,9 @@ const (
 	maxRoots = 16
 	// keepBeyond is how much more than the window a follower keeps, so that what a playlist has just dropped is still known.
 	keepBeyond = 2 * time.Minute
+	// keepMost is how many slots are kept at most of a generation that had a gap long ago: the Periods after a gap are named by it.
+	// Beyond it they are named as if there had been none.
+	keepMost = 1 << 16
 )
 
 // Follower holds the newest timeline of one channel: the union of what its workers' indexes say.
@@ -292,7 +296,11 @@ func (f *Follower) show() {
 	if !ok {
 		return
 	}
-	f.known = f.known.Since(edge.Slot - f.shape.Slot.Count((f.window+keepBeyond).Microseconds(), 1e6))
+	oldest := edge.Slot - f.shape.Slot.Count((f.window+keepBeyond).Microseconds(), 1e6)
+	if w, err := f.known.Window(f.window, rights.Open()); err == nil {
+		oldest = min(oldest, max(w.Oldest(), edge.Slot-keepMost))
+	}
+	f.known = f.known.Since(oldest)
 	for _, c := range f.known.Conflicts {
 		if !f.alarmed[c] {
 			f.log.Error("two rows for one slot", "channel", f.channel, "rendition", c.Rendition, "slot", c.Slot)

@@ -216,12 +216,13 @@ func (q *request) object() error {
 		q.kind, q.slot = "segment", slot
 		return nil
 	}
-	stem, ok := strings.CutSuffix(q.name, ".mp4")
-	if q.hash, ok = strings.CutPrefix(stem, "init-"); ok && len(q.hash) == 8 {
-		q.kind = "init"
-		return nil
+	stem, mp4 := strings.CutSuffix(q.name, ".mp4")
+	hash, init := strings.CutPrefix(stem, "init-")
+	if !mp4 || !init || len(hash) != 8 {
+		return unknown()
 	}
-	return unknown()
+	q.kind, q.hash = "init", hash
+	return nil
 }
 
 // time answers UTCTiming (ISO/IEC 23009-1, 5.8.4.11, http-xsdate).

@@ -407,7 +407,7 @@ func (c *Channel) renditions(g timeline.Generation, ref media.Track, zero *media
 			Zero: int64(zero.PTS), SourceTimescale: t.Timescale,
 		}
 		if t.Kind == media.Video {
-			r.Width, r.Height, r.Range = d.Width, d.Height, d.Range
+			r.Width, r.Height, r.SAR, r.Range = d.Width, d.Height, [2]int{d.SARWidth, d.SARHeight}, d.Range
 			r.FrameRate = c.frameRate(t, d)
 			r.Delay = int64(first.PTS - first.DTS)
 		} else {

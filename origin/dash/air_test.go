@@ -56,9 +56,9 @@ func (k take) rendition(n int, id string) timeline.Rendition {
 		return r
 	}
 	r.Kind, r.Codec, r.Timescale, r.Range = "video", "avc1.640028", 90000, "SDR"
-	r.Width, r.Height, r.Bandwidth, r.Average = 1920, 1080, 6_000_000, 5_000_000
+	r.Width, r.Height, r.SAR, r.Bandwidth, r.Average = 1920, 1080, [2]int{1, 1}, 6_000_000, 5_000_000
 	if id == "v720" {
-		r.Width, r.Height, r.Bandwidth, r.Average = 1280, 720, 3_000_000, 2_500_000
+		r.Width, r.Height, r.SAR, r.Bandwidth, r.Average = 1280, 720, [2]int{1, 1}, 3_000_000, 2_500_000
 	}
 	r.FrameRate = timeline.Seconds(90000, k.frame)
 	return r

@@ -199,7 +199,7 @@ func TestWhatASetSays(t *testing.T) {
 	k.renditions = []string{"v1080", "v720", "v576", "a-fr", "a-fr-2", "a-en"}
 	x := air(k)
 	rs := x.Generations[0].Renditions
-	rs[2].Width, rs[2].Height, rs[2].Codec = 720, 576, "hvc1.1.6.L93"
+	rs[2].Width, rs[2].Height, rs[2].SAR, rs[2].Codec = 720, 576, [2]int{16, 15}, "hvc1.1.6.L93"
 	rs[1].FrameRate = timeline.Seconds(30000, 1001)
 	rs[4].Language, rs[4].Channels = "fr", 8
 	rs[5].Language, rs[5].Channels = `"><&`+"\x01", 0
@@ -207,7 +207,8 @@ func TestWhatASetSays(t *testing.T) {
 	for _, want := range []string{
 		`<AdaptationSet id="1" contentType="video" mimeType="video/mp4" par="16:9" segmentAlignment="true">`, // dependent; two frame rates
 		`width="1280" height="720" frameRate="30000/1001" sar="1:1"`,
-		`<AdaptationSet id="2" contentType="video" mimeType="video/mp4" frameRate="25" segmentAlignment="true" startWithSAP="1">`, // 576: whose shape?
+		`<AdaptationSet id="2" contentType="video" mimeType="video/mp4" par="4:3" frameRate="25" segmentAlignment="true" startWithSAP="1">`,
+		`width="720" height="576" frameRate="25" sar="16:15"`,
 		`<AdaptationSet id="3" contentType="audio" mimeType="audio/mp4" lang="fr" `,
 		`<AdaptationSet id="4" contentType="audio" mimeType="audio/mp4" lang="fr" `,
 		`audio_channel_configuration:2011" value="7"/>` + "\n" + `<Role schemeIdUri="urn:mpeg:dash:role:2011" value="alternate"/>`,

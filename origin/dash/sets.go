@@ -99,9 +99,7 @@ func (x *writer) representation(p *period, l lane) {
 		x.number("height", int64(r.Height))
 	}
 	x.attr("frameRate", frameRate(r))
-	if square(r) {
-		x.attr("sar", "1:1")
-	}
+	x.attr("sar", sample(r))
 	if r.SampleRate > 0 {
 		x.number("audioSamplingRate", int64(r.SampleRate))
 	}
@@ -156,19 +154,33 @@ func (s set) independent() bool {
 	return true
 }
 
-// square tells whether pixels are known to be square. The record does not hold their shape; only a raster of exactly 16:9 leaves no
-// doubt (720 × 576 may be 4:3 or 16:9).
-func square(r *timeline.Rendition) bool { return r.Height > 0 && r.Width*9 == r.Height*16 }
-
-// aspect is the picture's, if it is one for the whole set and known.
+// aspect is the shape of the picture, in lowest terms, if it is one for the whole set and known.
 func (s set) aspect() string {
-	for _, l := range s.lanes {
-		if !square(l.list[0].Rendition) {
+	aspect := ""
+	for i, l := range s.lanes {
+		r := l.list[0].Rendition
+		if r.SAR[0] <= 0 || r.SAR[1] <= 0 || r.Width <= 0 || r.Height <= 0 {
 			return ""
 		}
+		shape := timeline.Seconds(int64(r.Width)*int64(r.SAR[0]), int64(r.Height)*int64(r.SAR[1]))
+		one := ratio(shape.Num, shape.Den)
+		if i > 0 && one != aspect {
+			return ""
+		}
+		aspect = one
 	}
-	return "16:9"
+	return aspect
 }
+
+// sample is the shape of a picture's samples.
+func sample(r *timeline.Rendition) string {
+	if r.SAR[0] <= 0 || r.SAR[1] <= 0 {
+		return ""
+	}
+	return ratio(int64(r.SAR[0]), int64(r.SAR[1]))
+}
+
+func ratio(a, b int64) string { return strconv.FormatInt(a, 10) + ":" + strconv.FormatInt(b, 10) }
 
 // frameRate is that of all the set's pictures, or empty.
 func (s set) frameRate() string {

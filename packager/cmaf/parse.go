@@ -247,13 +247,10 @@ func (p *parser) tfdt(at, body, end int) error {
 	return nil
 }
 
-// trun comes after tfhd (ISO/IEC 14496-12, 8.8.8: defaults are needed to read it).
+// trun needs tfhd before it: together they must be one of the layouts.
 func (p *parser) trun(at, body, end int) error {
 	if end-at < trunSize0 || p.u32(body)>>24 != 1 {
 		return p.errorf(at, "trun of %d bytes, or not of version 1", end-at)
-	}
-	if !p.now.seen["tfhd"] {
-		return p.errorf(at, "trun before tfhd")
 	}
 	l := layout{p.now.tfhd, p.u32(body) & 0xffffff}
 	if l != videoLayout && l != steadyLayout && l != variedLayout {
@@ -302,12 +299,10 @@ func (p *parser) mdat(at, body, end int) error {
 	for i := range p.now.Samples {
 		s := &p.now.Samples[i]
 		s.Position = position
-		if position += int64(s.Size); position > int64(end) {
-			return p.errorf(at, "sample %d ends %d bytes after its mdat", i, position-int64(end))
-		}
+		position += int64(s.Size) // MaxSamples of 4 GiB do not overflow
 	}
 	if position != int64(end) {
-		return p.errorf(at, "mdat holds %d bytes that are nobody's", int64(end)-position)
+		return p.errorf(at, "samples end at %d, mdat at %d", position, end)
 	}
 	p.now.End = int64(end)
 	p.out.Fragments = append(p.out.Fragments, p.now.ParsedFragment)

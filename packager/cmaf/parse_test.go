@@ -54,6 +54,17 @@ func splice(b []byte, at, remove int, insert []byte) []byte {
 	return slices.Concat(b[:at], insert, b[at+remove:])
 }
 
+// empty is a fragment without samples, all else in order.
+func empty(t *testing.T) []byte {
+	b := AppendFragment(nil, Fragment{Video: true}, make([]Sample, 1))
+	b = splice(b, find(t, b, "mdat", 0)-16, 16, nil)
+	trun := find(t, b, "trun", 0)
+	for _, at := range []int{0, find(t, b, "traf", 0), trun, trun + 16} { // three sizes and data_offset
+		b = put(b, at, binary.BigEndian.Uint32(b[at:])-16)
+	}
+	return put(b, trun+12, 0)
+}
+
 func TestBoxesThatAreNotOursAreRefused(t *testing.T) {
 	good := segment()
 	if _, err := Parse(good); err != nil {
@@ -74,7 +85,7 @@ func TestBoxesThatAreNotOursAreRefused(t *testing.T) {
 		"moof without mdat":             one[:mdat],
 		"mdat without moof":             one[mdat:],
 		"two moofs in a row":            slices.Concat(one[:mdat], one),
-		"row between moof and mdat":     slices.Concat(one[:mdat], row, one[mdat:]),
+		"row between moof and mdat":     slices.Concat(put(one[:mdat], trun+16, uint32(mdat+len(row)+8)), row, one[mdat:]),
 		"two rows":                      slices.Concat(one, row, row),
 		"media after the row":           slices.Concat(one, row, one),
 		"endless row":                   append(put(AppendRow(nil, make([]byte, MaxRow)), 0, uint32(uuidSize+MaxRow+1)), 0),
@@ -86,7 +97,7 @@ func TestBoxesThatAreNotOursAreRefused(t *testing.T) {
 		"tfdt of version 0":             put(one, tfdt+8, 0),
 		"trun of version 0":             put(one, trun+8, 0xf01),
 		"trun without sizes":            put(one, trun+8, 1<<24|0xd01),
-		"no samples":                    put(one, trun+12, 0),
+		"no samples":                    empty(t),
 		"one sample too many":           put(one, trun+12, 5),
 		"four thousand million samples": put(one, trun+12, 1<<32-1),
 		"samples that start late":       put(one, trun+16, uint32(mdat+9)),

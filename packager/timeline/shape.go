@@ -46,8 +46,9 @@ type Rendition struct {
 	Init      Hash   `json:"init"`
 	Language  string `json:"language,omitempty"` // RFC 5646, shortest; "" unknown
 
-	Width      int      `json:"width,omitempty"`
+	Width      int      `json:"width,omitempty"` // luma samples
 	Height     int      `json:"height,omitempty"`
+	SAR        [2]int   `json:"sar,omitzero"`        // shape of a sample, horizontal to vertical; 0:0 unknown
 	FrameRate  Rational `json:"frame_rate,omitzero"` // frames a second
 	Range      string   `json:"video_range,omitempty"`
 	SampleRate int      `json:"sample_rate,omitempty"`
