@@ -23,9 +23,9 @@ const (
 	// holdLimit is how far one track may be behind the others. Beyond it, its slots are closed with what they have, and what
 	// still comes for them is lost, and named.
 	holdLimit = 3 * time.Second
-	// jitter is how far from its nominal start the key frame of a slot may be; a quarter of a second each way keeps the sum
-	// below what EXTINF may round away (RFC 8216, 4.3.3.1). Beyond it the nominal instant is the cut.
-	jitter = 245 * time.Millisecond
+	// jitter is how far from its nominal start the key frame of a slot may be. Twice that, and a frame of another track on either
+	// side, is less than EXTINF may round away (RFC 8216, 4.3.3.1). Beyond it the nominal instant is the cut.
+	jitter = 200 * time.Millisecond
 	// jump is the distance of two decoding times of one track from which on they are not of one clock.
 	jump = 10 * time.Second
 	// backStep is how far a decoding time may fall back and still count as one bad timestamp rather than as a jump.
@@ -144,9 +144,7 @@ func (c *Channel) begin(b media.Begin) {
 	}
 	if c.change == "" {
 		// Back to what it was before a key frame could act on it: what waited for the change belongs to no rendition.
-		for _, s := range c.ahead {
-			c.lose(s, "track_withdrawn")
-		}
+		c.loseAll(c.ahead, "track_withdrawn")
 		c.ahead, c.heldPast = nil, 0
 	}
 }
@@ -185,7 +183,7 @@ func (c *Channel) sample(s *media.Sample) {
 		return
 	}
 	if c.change != "" && s.Track == c.newReference() && s.Key {
-		c.turnGeneration(c.change, true, append(c.ahead, s))
+		c.turnGeneration(c.change, true, []*media.Sample{s})
 		return
 	}
 	l := c.lane(s.Track)
@@ -441,27 +439,40 @@ func (l *lane) release(c *Channel) {
 
 // outrun closes slots in which the reference itself has fallen silent while others go on.
 func (c *Channel) outrun() {
-	newest := int64(-1 << 62)
-	for _, l := range c.lanes {
-		if n := len(l.held); n > 0 {
-			newest = max(newest, l.inReference(l.held[n-1].shown))
-		}
-	}
-	limit := newest - ticks(holdLimit, c.gen.Timescale)
+	limit := c.newestHeld(-1) - ticks(holdLimit, c.gen.Timescale)
 	if limit <= c.frontier {
 		return
 	}
 	if len(c.late) > 0 {
 		c.forceLate()
 	}
-	for next := c.slot + 1; c.force(next)+c.grace() <= limit; next++ {
+	c.cutUpTo(limit)
+	// Not beyond the next nominal start: the reference may come back just after it, and is still waited for.
+	c.frontier = max(c.frontier, min(limit, c.force(c.slot+1)-c.early()-1))
+	for _, l := range c.lanes {
+		l.release(c)
+	}
+}
+
+// newestHeld is the time, on the reference, of the newest sample that waits for it; of those before until, if that is not negative.
+func (c *Channel) newestHeld(until int64) int64 {
+	newest := int64(-1 << 62)
+	for _, l := range c.lanes {
+		for _, t := range l.held {
+			if at := l.inReference(t.shown); until < 0 || at < until {
+				newest = max(newest, at)
+			}
+		}
+	}
+	return newest
+}
+
+// cutUpTo begins every slot that must have begun at t, without anything of the reference in it.
+func (c *Channel) cutUpTo(t int64) {
+	for next := c.slot + 1; c.force(next)+c.grace() <= t; next++ {
 		c.cutAt(next, c.force(next))
 		c.ref.catchUp(c)
 		c.lossOn(c.ref, "silence", c.force(next))
-	}
-	c.frontier = limit
-	for _, l := range c.lanes {
-		l.release(c)
 	}
 }
 
@@ -498,6 +509,8 @@ func (c *Channel) finish(why string) {
 		c.openAnyhow()
 	}
 	if c.opening == nil {
+		c.loseAll(c.ahead, "generation_not_begun")
+		c.ahead, c.heldPast, c.change, c.picture = nil, 0, "", false
 		c.closeAll(-1)
 		c.opening = newOpening(why)
 	}
@@ -510,7 +523,13 @@ func (c *Channel) turnGeneration(why string, sameClock bool, first []*media.Samp
 	if sameClock {
 		until = c.ref.time(first[len(first)-1]).shown
 	}
-	first = append(c.closeAll(until), first...)
+	over := c.closeAll(until)
+	if sameClock {
+		over = append(over, c.ahead...)
+	} else {
+		c.loseAll(c.ahead, "generation_not_begun")
+	}
+	first = append(over, first...)
 	c.ahead, c.heldPast, c.change, c.picture = nil, 0, "", false
 	c.opening = newOpening(why)
 	c.opening.sameClock = sameClock
@@ -523,10 +542,9 @@ func (c *Channel) turnGeneration(why string, sameClock bool, first []*media.Samp
 // over to the next generation and are returned.
 func (c *Channel) closeAll(until int64) (over []*media.Sample) {
 	c.keepLate()
-	for _, s := range c.suspects {
-		c.lose(s, "timestamp")
-	}
+	c.loseAll(c.suspects, "timestamp")
 	c.suspects = nil
+	c.cutUpTo(c.newestHeld(until))
 	for _, l := range c.lanes {
 		for _, t := range l.held {
 			if until >= 0 && l.inReference(t.shown) >= until {
@@ -540,7 +558,7 @@ func (c *Channel) closeAll(until int64) (over []*media.Sample) {
 	c.end = c.gen.T0
 	for _, l := range c.lanes {
 		l.catchUp(c)
-		l.close(c, nil)
+		l.close(c, -1)
 		c.end = max(c.end, l.endInReference())
 	}
 	c.report()
@@ -567,6 +585,12 @@ func (c *Channel) lose(s *media.Sample, reason string) {
 		e.Rendition, e.First, e.Last, e.Timescale = l.r.ID, at, at, l.r.Timescale
 	}
 	c.loss.Add(e)
+}
+
+func (c *Channel) loseAll(samples []*media.Sample, reason string) {
+	for _, s := range samples {
+		c.lose(s, reason)
+	}
 }
 
 func (c *Channel) lossOn(l *lane, reason string, at int64) {

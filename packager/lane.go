@@ -34,6 +34,7 @@ type lane struct {
 	passed int     // how many of the channel's boundaries it has gone through
 
 	slot    int64 // the open one
+	from    int64 // its cut; what comes for it from before that comes too late
 	flags   timeline.Flags
 	body    []byte // of the open segment: the parts that are closed
 	size    int    // of the last segment: what the next will roughly need
@@ -70,6 +71,7 @@ func newLane(g timeline.Generation, r timeline.Rendition, shape timeline.Shape) 
 		l.slack = l.usual / 2
 	}
 	l.end = g.Nominal(shape, g.S0, r.Timescale)
+	l.from = l.end
 	return l
 }
 
@@ -103,6 +105,10 @@ func (l *lane) add(c *Channel, t timed) {
 		}
 		l.turn(c, c.cuts[l.passed], next)
 		l.passed++
+	}
+	if l.empty && t.shown+l.slack < l.from {
+		c.lose(t.Sample, "late")
+		return
 	}
 	if l.hasLast && t.at <= l.last {
 		c.lose(t.Sample, "overlap")
@@ -206,9 +212,20 @@ func (l *lane) insertKey(k timeline.Key) {
 }
 
 // turn closes the open slot and opens that of b. next is the sample that begins it, if there is one.
+//
+// The last frame lasts until the next one, and where that comes late, until the cut: a hole makes no segment longer than the slot
+// (RFC 8216, 4.3.3.1), and is named.
 func (l *lane) turn(c *Channel, b boundary, next *timed) {
-	l.close(c, next)
-	l.slot = b.slot
+	until := int64(-1)
+	if next != nil && next.at > l.last {
+		until = next.at
+		if most := max(timeline.CeilRescale(b.at, l.refTS, l.r.Timescale), l.last+l.usual); until > most && !l.empty {
+			until = most
+			c.lossOn(l, "hole", b.at)
+		}
+	}
+	l.close(c, until)
+	l.slot, l.from = b.slot, timeline.CeilRescale(b.at, l.refTS, l.r.Timescale)
 }
 
 // catchUp goes through the boundaries that no sample came for.
@@ -218,14 +235,11 @@ func (l *lane) catchUp(c *Channel) {
 	}
 }
 
-// close makes the open slot's entry: the segment, or a tombstone where nothing came.
-func (l *lane) close(c *Channel, next *timed) {
+// close makes the open slot's entry: the segment, or a tombstone where nothing came. until is where its last frame ends, negative if
+// that is not known.
+func (l *lane) close(c *Channel, until int64) {
 	e, out := tombstone(*c.shape, c.gen, l.r, l.slot), &Closed{Rendition: l.r.ID}
 	if !l.empty {
-		until := int64(-1)
-		if next != nil && next.at > l.last {
-			until = next.at
-		}
 		l.settle(until)
 		l.closePart()
 		row := timeline.Row{Slot: l.slot, Generation: c.gen.Number, Start: l.start, Duration: l.done, Flags: l.flags, Keys: l.keys}

@@ -30,9 +30,7 @@ const askEvery = 16
 func (c *Channel) collect(s *media.Sample) {
 	o := c.opening
 	if o.breaks(s) {
-		for _, old := range o.samples {
-			c.lose(old, "before_jump")
-		}
+		c.loseAll(o.samples, "before_jump")
 		if o.sameClock {
 			o.why = "jump"
 		}
@@ -92,9 +90,7 @@ func (c *Channel) openAnyhow() {
 		c.open(ref, first)
 		return
 	}
-	for _, s := range c.opening.samples {
-		c.lose(s, "no_key_frame")
-	}
+	c.loseAll(c.opening.samples, "no_key_frame")
 	c.opening.samples, c.opening.bytes = nil, 0
 }
 

@@ -297,7 +297,10 @@ func tamper(how string, a args, events []timedEvent) (out []timedEvent) {
 }
 
 // describe says each cut in a line.
-func describe(t *testing.T, cuts []Cut) (lines []string) {
+func describe(t interface {
+	Helper()
+	Fatal(...any)
+}, cuts []Cut) (lines []string) {
 	t.Helper()
 	s0, scales := int64(0), map[string]uint32{}
 	zero := air.UnixMilli()
@@ -331,10 +334,7 @@ func describe(t *testing.T, cuts []Cut) (lines []string) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			frames := 0
-			for _, f := range parsed.Fragments {
-				frames += len(f.Samples)
-			}
+			frames := countFrames(c.Body)
 			line := fmt.Sprintf("  %-6s +%d %s %.3fs %d frames, %d parts", c.Rendition, r.Slot-s0, sec(r.Start, ts), float64(r.Duration)/float64(ts), frames, len(parsed.Fragments))
 			if r.Flags.Has(timeline.Dependent) {
 				line += ", dependent"
@@ -421,4 +421,15 @@ func segmentHolds(shape timeline.Shape, g timeline.Generation, rendition timelin
 		}
 	}
 	return wrong
+}
+
+func countFrames(segment []byte) (n int) {
+	parsed, err := cmaf.Parse(segment)
+	if err != nil {
+		return 0
+	}
+	for _, f := range parsed.Fragments {
+		n += len(f.Samples)
+	}
+	return n
 }
