@@ -131,7 +131,7 @@ func (l lister) wanted(folder string, e fs.DirEntry, after string) (name string,
 	case e.IsDir():
 		key += "/"
 		matches := strings.HasPrefix(key, l.prefix) || strings.HasPrefix(l.prefix, key)
-		return name + "/", matches && (key > after || strings.HasPrefix(after, key))
+		return name + "/", matches && (key > after || strings.HasPrefix(after, key) && after != key+"\xff")
 	}
 	return "", false
 }

@@ -1,0 +1,186 @@
+package main
+
+import (
+	"log/slog"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"flambeau/ingest"
+	"flambeau/ingest/mpegts"
+	"flambeau/ingest/udp"
+	"flambeau/storage"
+)
+
+// metrics is everything that /metrics shows. Labels are only: channel rendition track kind code result reason broadcaster op, and
+// those of build_info; never an address, a session or a URL.
+type metrics struct {
+	registry *prometheus.Registry
+	log      *slog.Logger
+
+	up          *prometheus.GaugeVec
+	bytes       *prometheus.CounterVec
+	errors      *prometheus.CounterVec
+	lastSample  *prometheus.GaugeVec
+	segments    *prometheus.CounterVec
+	publish     *prometheus.HistogramVec
+	loss        *prometheus.CounterVec
+	divergence  *prometheus.CounterVec
+	store       *prometheus.HistogramVec
+	requests    *prometheus.CounterVec
+	requestTime *prometheus.HistogramVec
+	responses   *prometheus.CounterVec
+	blocked     prometheus.Gauge
+}
+
+// kinds of answers on the media listener.
+var kinds = []string{"multivariant", "playlist", "iframes", "mpd", "init", "segment", "time", "other"}
+
+func newMetrics(log *slog.Logger) *metrics {
+	m := &metrics{registry: prometheus.NewRegistry(), log: log}
+	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
+		v := prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "flambeau", Name: name, Help: help}, labels)
+		m.registry.MustRegister(v)
+		return v
+	}
+	gauge := func(name, help string, labels ...string) *prometheus.GaugeVec {
+		v := prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: "flambeau", Name: name, Help: help}, labels)
+		m.registry.MustRegister(v)
+		return v
+	}
+	histogram := func(name, help string, buckets []float64, labels ...string) *prometheus.HistogramVec {
+		v := prometheus.NewHistogramVec(prometheus.HistogramOpts{Namespace: "flambeau", Name: name, Help: help, Buckets: buckets}, labels)
+		m.registry.MustRegister(v)
+		return v
+	}
+	m.up = gauge("ingest_up", "1 while samples arrive, 0 while the feed is dark.", "channel")
+	m.bytes = counter("ingest_bytes_total", "Bytes received from feeds.", "channel")
+	m.errors = counter("ingest_errors_total", "What was wrong with what was received, by kind.", "channel", "reason")
+	m.lastSample = gauge("ingest_last_sample_timestamp_seconds", "When the last sample arrived, Unix time.", "channel")
+	m.segments = counter("segments_total", "Slots closed: stored, gap, divergent.", "channel", "rendition", "result")
+	m.publish = histogram("segment_publish_seconds", "From the last frame of a segment in to the segment readable.",
+		[]float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}, "channel")
+	m.loss = counter("loss_seconds_total", "Media time that was received, or missed, and is not in the archive.", "channel")
+	m.divergence = counter("divergence_total", "Objects whose name was taken by other bytes.", "channel")
+	m.store = histogram("store_request_duration_seconds", "Requests to the store.",
+		[]float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 5}, "op", "result")
+	m.requests = counter("http_requests_total", "Answers on the media listener.", "kind", "code")
+	m.requestTime = histogram("http_request_duration_seconds", "From request to last byte written, waiting for the live edge included.",
+		[]float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}, "kind")
+	m.responses = counter("http_response_bytes_total", "Bytes of bodies sent.", "kind", "broadcaster")
+	m.blocked = prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "flambeau", Name: "http_blocked_requests", Help: "Requests held until the live edge has what they ask for."})
+	m.registry.MustRegister(m.blocked, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	m.build()
+	m.closedSets()
+	return m
+}
+
+func (m *metrics) build() {
+	v := readBuild()
+	info := prometheus.NewGauge(prometheus.GaugeOpts{
+		Namespace: "flambeau", Name: "build_info", Help: "1, and which build this is.",
+		ConstLabels: prometheus.Labels{"version": v.Version, "revision": v.Revision, "goversion": v.Go},
+	})
+	info.Set(1)
+	m.registry.MustRegister(info)
+}
+
+// closedSets makes every series whose labels are known beforehand exist from the start: a rate over what appears with its first
+// event misses that event.
+func (m *metrics) closedSets() {
+	for _, op := range storage.Ops {
+		m.store.WithLabelValues(op, "ok")
+		m.store.WithLabelValues(op, "error")
+	}
+	for _, kind := range kinds {
+		m.requestTime.WithLabelValues(kind)
+		m.responses.WithLabelValues(kind, "")
+		for _, code := range []string{"200", "404", "503"} {
+			m.requests.WithLabelValues(kind, code)
+		}
+	}
+}
+
+// Answered and Blocked make metrics an origin.Observer.
+func (m *metrics) Answered(kind string, code int, took time.Duration, bytes int64) {
+	m.requests.WithLabelValues(kind, strconv.Itoa(code)).Inc()
+	m.requestTime.WithLabelValues(kind).Observe(took.Seconds())
+	m.responses.WithLabelValues(kind, "").Add(float64(bytes))
+}
+
+func (m *metrics) Blocked(delta int) { m.blocked.Add(float64(delta)) }
+
+func (m *metrics) storeRequest(op, result string, took time.Duration) {
+	m.store.WithLabelValues(op, result).Observe(took.Seconds())
+}
+
+// channelMetrics is one channel's share: a packager.Observer.
+type channelMetrics struct {
+	m         *metrics
+	id        string
+	published func()                 // after each root
+	named     map[ingest.Stream]bool // owned by the worker that calls feed
+}
+
+// channel makes the channel's series exist.
+func (m *metrics) channel(id string, reasons []string, published func()) *channelMetrics {
+	m.up.WithLabelValues(id)
+	m.bytes.WithLabelValues(id)
+	m.lastSample.WithLabelValues(id)
+	m.publish.WithLabelValues(id)
+	m.loss.WithLabelValues(id)
+	m.divergence.WithLabelValues(id)
+	for _, r := range reasons {
+		m.errors.WithLabelValues(id, r)
+	}
+	return &channelMetrics{m, id, published, map[ingest.Stream]bool{}}
+}
+
+func (c *channelMetrics) Segment(rendition, result string, wait time.Duration) {
+	c.m.segments.WithLabelValues(c.id, rendition, result).Inc()
+	if result == "stored" {
+		c.m.publish.WithLabelValues(c.id).Observe(wait.Seconds())
+	}
+	c.published()
+}
+
+// feed books what a worker says of its feed.
+func (c *channelMetrics) feed(r ingest.Report) {
+	up := 0.0
+	if r.Up {
+		up = 1
+	}
+	c.m.up.WithLabelValues(c.id).Set(up)
+	c.m.bytes.WithLabelValues(c.id).Add(float64(r.Bytes))
+	for reason, n := range r.Errors {
+		c.m.errors.WithLabelValues(c.id, reason).Add(float64(n))
+	}
+	if !r.LastSample.IsZero() {
+		c.m.lastSample.WithLabelValues(c.id).Set(float64(r.LastSample.UnixMilli()) / 1000)
+	}
+	c.name(r.Streams)
+}
+
+// name logs each stream of a feed that is not used, once.
+func (c *channelMetrics) name(streams []ingest.Stream) {
+	for _, s := range streams {
+		if s.Ignored == "" || c.named[s] {
+			continue
+		}
+		c.named[s] = true
+		c.m.log.Warn("stream not used", "channel", c.id, "track", s.ID, "is", s.Name, "language", s.Language, "reason", s.Ignored)
+	}
+}
+
+// feedReasons are all reasons that ingest_errors_total can have.
+func feedReasons() []string {
+	all := slices.Concat(ingest.Reasons, mpegts.Reasons, udp.Reasons)
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+func (c *channelMetrics) Lost(seconds float64) { c.m.loss.WithLabelValues(c.id).Add(max(0, seconds)) }
+func (c *channelMetrics) Divergence()          { c.m.divergence.WithLabelValues(c.id).Inc() }

@@ -1,0 +1,334 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/pprof"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"flambeau/ingest"
+	"flambeau/origin"
+	"flambeau/packager"
+	"flambeau/packager/media"
+	"flambeau/storage"
+)
+
+const (
+	// drainLimit is how long open segments may take to be closed and stored once the process is told to stop.
+	drainLimit = 20 * time.Second
+	// closeLimit is how long answers that are being written may take after that.
+	closeLimit = 3 * time.Second
+	// eventQueue is how many events may wait between a worker and its channel's machine; a live worker drops and counts what
+	// comes beyond.
+	eventQueue = 4096
+	// headerLimit and headerBytes are what a client may take, in time and size, to say what it wants.
+	headerLimit = 10 * time.Second
+	headerBytes = 16 << 10
+	// idleLimit is how long a connection is kept that asks for nothing.
+	idleLimit = 2 * time.Minute
+	// lookLimit is how long a follower may go without having looked before /livez says that its loop stands still.
+	lookLimit = 30 * time.Second
+	// againFirst and againMost bound the wait before a channel whose packaging failed is begun again.
+	againFirst = time.Second
+	againMost  = 30 * time.Second
+)
+
+// process is what serve and demo run.
+//
+//	             ┌─ per channel, role all or ingest ──────────────────────────────────┐
+//	inputs ─────►│ worker ─► events ─► machine ─► cuts ─► publisher ─► store          │
+//	             └──────────────────────────────────────────────────────────┬─────────┘
+//	             ┌─ per channel, role all or origin ─────────┐              │ poke
+//	broadcaster ◄│ media listener ◄─ view ◄─ follower ◄──────┼── store ◄────┘
+//	             └───────────────────────────────────────────┘
+//	operator ◄── admin, metrics listeners
+type process struct {
+	log      *slog.Logger
+	config   Config
+	store    storage.Store
+	metrics  *metrics
+	inputs   map[string][]ingest.Source // of each channel
+	role     string
+	draining chan struct{} // closed at the first sign of the end
+
+	followers origin.Channels
+	addresses map[string]net.Addr // of the listeners, by name
+}
+
+func serve(ctx context.Context, e env, o serveOptions) error {
+	log := slog.New(slog.NewTextHandler(e.stderr, nil))
+	for _, w := range o.Warnings {
+		log.Warn("configuration", "warning", w)
+	}
+	inputs := map[string][]ingest.Source{}
+	for _, ch := range o.Config.Channels {
+		for _, in := range ch.Inputs {
+			s, err := openInput(in.URL, log)
+			if err != nil {
+				return fmt.Errorf("channel %s: input %s: %w", ch.ID, in.URL, err)
+			}
+			inputs[ch.ID] = append(inputs[ch.ID], s)
+		}
+	}
+	p, err := newProcess(ctx, log, o.Config, o.Role, inputs)
+	if err != nil {
+		return err
+	}
+	log.Warn("no broadcasters are configured: everything is open to everyone")
+	return p.run(ctx, nil)
+}
+
+// newProcess opens the store and probes it.
+func newProcess(ctx context.Context, log *slog.Logger, c Config, role string, inputs map[string][]ingest.Source) (*process, error) {
+	s, err := openStore(c.Store)
+	if err != nil {
+		return nil, err
+	}
+	m := newMetrics(log)
+	p := &process{
+		log: log, config: c, role: role, inputs: inputs, metrics: m, store: storage.Observed(s, m.storeRequest),
+		draining: make(chan struct{}), followers: origin.Channels{}, addresses: map[string]net.Addr{},
+	}
+	if role != "origin" {
+		if err := probe(ctx, s); err != nil {
+			return nil, fmt.Errorf("store probe: %w", err)
+		}
+	}
+	return p, nil
+}
+
+func (p *process) writes() bool { return p.role != "origin" }
+func (p *process) reads() bool  { return p.role != "ingest" }
+
+// run runs until ctx ends, and then stops well: not ready, held requests answered, open segments closed and stored, listeners
+// closed. began is told when the listeners listen.
+func (p *process) run(ctx context.Context, began func()) error {
+	var servers []*http.Server
+	var serving sync.WaitGroup
+	failed := make(chan error, 3)
+	for _, l := range p.listeners() {
+		ln, err := net.Listen("tcp", l.address)
+		if err != nil {
+			return fmt.Errorf("listen for %s: %w", l.name, err)
+		}
+		p.addresses[l.name] = ln.Addr()
+		p.log.Info("listening", "for", l.name, "address", ln.Addr().String())
+		srv := &http.Server{Handler: l.handler, ReadHeaderTimeout: headerLimit, MaxHeaderBytes: headerBytes, IdleTimeout: idleLimit, ErrorLog: slog.NewLogLogger(p.log.Handler(), slog.LevelWarn)}
+		servers = append(servers, srv)
+		serving.Go(func() {
+			if err := srv.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
+				failed <- err
+			}
+		})
+	}
+	follow, stopFollowing := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopFollowing()
+	var following, writing sync.WaitGroup
+	for _, f := range p.followers {
+		following.Go(func() { f.Run(follow) })
+	}
+	pull, stopPulling := context.WithCancel(ctx)
+	defer stopPulling()
+	if p.writes() {
+		for _, ch := range p.config.Channels {
+			writing.Go(func() { p.write(pull, ch) })
+		}
+	}
+	if began != nil {
+		began()
+	}
+	var err error
+	select {
+	case <-ctx.Done():
+	case err = <-failed:
+	}
+	p.log.Info("stopping")
+	close(p.draining)
+	stopPulling()
+	writing.Wait()
+	stopFollowing()
+	following.Wait()
+	bye, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeLimit)
+	defer cancel()
+	for _, srv := range servers {
+		if srv.Shutdown(bye) != nil {
+			srv.Close()
+		}
+	}
+	serving.Wait()
+	p.log.Info("stopped")
+	return err
+}
+
+// write packages one channel until ctx ends; what fails is begun again.
+func (p *process) write(ctx context.Context, ch ChannelConfig) {
+	for wait := againFirst; ; wait = min(2*wait, againMost) {
+		start := time.Now()
+		err := p.writeOnce(ctx, ch)
+		if ctx.Err() != nil {
+			if err != nil {
+				p.log.Error("channel not closed", "channel", ch.ID, "err", err)
+			}
+			return
+		}
+		if err == nil {
+			// Every input has ended by itself, and what they gave is stored: a file without loop.
+			p.log.Info("feed ended", "channel", ch.ID)
+			<-ctx.Done()
+			return
+		}
+		if time.Since(start) > againMost {
+			wait = againFirst
+		}
+		p.log.Error("channel failed", "channel", ch.ID, "err", err, "retry_in", wait)
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(wait):
+		}
+	}
+}
+
+// writeOnce draws a channel: worker ─► events ─► machine ─► publisher.
+func (p *process) writeOnce(ctx context.Context, ch ChannelConfig) (err error) {
+	observe := p.metrics.channel(ch.ID, feedReasons(), func() {
+		if f := p.followers[ch.ID]; f != nil {
+			f.Poke()
+		}
+	})
+	pub, err := packager.OpenPublisher(ctx, p.store, ch.ID, p.config.Worker, observe, p.log)
+	if err != nil {
+		return err
+	}
+	machine := packager.NewChannel(packager.Config{
+		Channel: ch.ID, Worker: p.config.Worker, Input: inputNames(p.inputs[ch.ID]), Segment: ch.Segment, Part: ch.Part,
+	}, pub.Past())
+
+	pull, stop := context.WithCancel(ctx)
+	defer stop()
+	events := make(chan media.Event, eventQueue)
+	worker := ingest.New(ingest.Config{Channel: ch.ID, Inputs: p.inputs[ch.ID], Log: p.log, Observe: observe.feed})
+	var pulling sync.WaitGroup
+	pulling.Go(func() {
+		defer close(events)
+		if err := worker.Run(pull, events); err != nil && pull.Err() == nil {
+			p.log.Error("worker failed", "channel", ch.ID, "err", err)
+		}
+	})
+	// The drain outlives ctx: what is open when the process is told to stop is still closed and stored.
+	drain, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(drainLimit, cancel) })()
+	err = guarded(func() error { return packager.Run(drain, events, machine, pub) })
+	stop()
+	for range events {
+		// What the worker still says after a failure has nowhere to go; the machine that would name it is gone.
+	}
+	pulling.Wait()
+	return err
+}
+
+// inputNames is what a generation's record says was pulled, without secrets.
+func inputNames(inputs []ingest.Source) string {
+	var names []string
+	for _, in := range inputs {
+		names = append(names, fmt.Sprint(in))
+	}
+	return strings.Join(names, " ")
+}
+
+// guarded turns a panic into an error: one channel's bug is not every channel's end.
+func guarded(f func() error) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("panic: %v\n%s", r, debug.Stack())
+		}
+	}()
+	return f()
+}
+
+type listener struct {
+	name, address string
+	handler       http.Handler
+}
+
+func (p *process) listeners() (ls []listener) {
+	if p.reads() {
+		archive := time.Duration(0)
+		for _, ch := range p.config.Channels {
+			p.followers[ch.ID] = origin.NewFollower(p.store, ch.ID, ch.Window, p.log)
+			archive = max(archive, ch.Archive)
+		}
+		media := &origin.Server{Channels: p.followers, Store: p.store, Archive: archive, Observe: p.metrics, Log: p.log, Draining: p.draining}
+		ls = append(ls, listener{"media", p.config.Listen.Media, media})
+	}
+	return append(ls,
+		listener{"admin", p.config.Listen.Admin, p.admin()},
+		listener{"metrics", p.config.Listen.Metrics, p.health()})
+}
+
+func (p *process) admin() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("/debug/pprof/", pprof.Index)
+	mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
+	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
+	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
+	return mux
+}
+
+// health answers machines. A dark feed makes nothing unready.
+func (p *process) health() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.HandlerFor(p.metrics.registry, promhttp.HandlerOpts{}))
+	say := func(why func() []string) http.HandlerFunc {
+		return func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Cache-Control", "no-store")
+			if not := why(); len(not) > 0 {
+				w.WriteHeader(http.StatusServiceUnavailable)
+				fmt.Fprintln(w, strings.Join(not, "\n"))
+				return
+			}
+			fmt.Fprintln(w, "ok")
+		}
+	}
+	mux.HandleFunc("GET /startupz", say(func() []string { return nil })) // it listens, so the store was opened and probed
+	mux.HandleFunc("GET /livez", say(p.stuck))
+	mux.HandleFunc("GET /readyz", say(p.unready))
+	return mux
+}
+
+func (p *process) stuck() (why []string) {
+	for id, f := range p.followers {
+		if since := time.Since(f.Looked()); since > lookLimit {
+			why = append(why, fmt.Sprintf("follower of %s has not looked for %s", id, since.Round(time.Second)))
+		}
+	}
+	slices.Sort(why)
+	return why
+}
+
+func (p *process) unready() (why []string) {
+	select {
+	case <-p.draining:
+		return []string{"draining"}
+	default:
+	}
+	for id, f := range p.followers {
+		if !f.Ready() {
+			why = append(why, "index of "+id+" was not read yet")
+		}
+	}
+	slices.Sort(why)
+	return why
+}
