@@ -16,7 +16,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	"flambeau/ingest"
 	"flambeau/packager/media"
+	"flambeau/testdata"
 )
 
 // clip is four seconds of H.264 with B-frames, and of AAC.
@@ -236,7 +238,7 @@ func TestAPacedFileTakesAsLongAsItLasts(t *testing.T) {
 				t.Fatalf("sample %d came at %v, says %v, was due %v", n, time.Since(start), s.Arrived.Sub(start), due.Sub(start))
 			}
 		}
-		if passes := f.loop.passes; passes != 900 {
+		if passes := f.loop.passes; passes < 899 || passes > 900 { // the last sample may be sound that reaches beyond its pass
 			t.Errorf("%d passes of 4 s in an hour", passes)
 		}
 	})
@@ -304,10 +306,13 @@ func TestAWaitEndsWithItsContextAndLosesNothing(t *testing.T) {
 func TestAJumpOfTheFilesClockIsNotWaitedFor(t *testing.T) {
 	now := time.Now()
 	p := pace{}
+	if maxStep >= ingest.DefaultSilence {
+		t.Error("a hole in a file is silence")
+	}
 	for i, c := range []struct {
 		dts  media.Ticks
 		want time.Duration
-	}{{1000, 0}, {1000 + clock, time.Second}, {26 * 3600 * clock, time.Second}, {26*3600*clock + clock/2, 1500 * time.Millisecond}, {0, 1500 * time.Millisecond}, {9 * clock, 10500 * time.Millisecond}} {
+	}{{1000, 0}, {1000 + clock, time.Second}, {26 * 3600 * clock, time.Second}, {26*3600*clock + clock/2, 1500 * time.Millisecond}, {0, 1500 * time.Millisecond}, {2 * clock, 3500 * time.Millisecond}} {
 		if got := p.due(c.dts, now).Sub(now); got != c.want {
 			t.Errorf("%d: due after %v, want %v", i, got, c.want)
 		}
@@ -441,5 +446,28 @@ func TestAURLSaysWhatToPlay(t *testing.T) {
 		if _, err := Parse(url); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want it to say %q", url, err, want)
 		}
+	}
+}
+
+func TestTheDemoFeedGoesRoundWithoutLosingAFrame(t *testing.T) {
+	f := open(t, Config{Open: FromBytes(testdata.Demo), Unpaced: true, Loop: true})
+	last, frames := map[int]media.Ticks{}, map[int]int{}
+	for f.loop.passes < 3 {
+		s, ok := next(t, f).(*media.Sample)
+		if !ok {
+			continue
+		}
+		step := media.Ticks(clock / 25)
+		if f.loop.kind(s.Track) == media.Audio {
+			step = 1024 * clock / 48000
+		}
+		if before, ok := last[s.Track]; ok && s.DTS-before != step {
+			t.Errorf("track %d, frame %d: %d ticks after the one before, want %d", s.Track, frames[s.Track], s.DTS-before, step)
+		}
+		last[s.Track] = s.DTS
+		frames[s.Track]++
+	}
+	if len(frames) != 3 {
+		t.Errorf("tracks: %v", frames)
 	}
 }

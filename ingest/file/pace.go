@@ -7,8 +7,9 @@ import (
 )
 
 // maxStep is how far apart two samples may be due, one after the other. What is further is a jump of the file's clock: it is
-// not waited for, and the pace goes on from there.
-const maxStep = 10 * time.Second
+// not waited for, and the pace goes on from there. It stays below ingest.DefaultSilence: else a hole in a file would be taken
+// for a dark feed, and the file would begin again.
+const maxStep = 2 * time.Second
 
 // pace says when a sample is due. It counts from the start each time, on the monotonic clock: nothing adds up over days.
 type pace struct {

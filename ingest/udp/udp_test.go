@@ -405,3 +405,101 @@ func TestReasonsAreClosed(t *testing.T) {
 		t.Errorf("twice the same: %q", Reasons)
 	}
 }
+
+func TestAWorkerHearsASenderGoAndComeBack(t *testing.T) {
+	f := open(t, loopback())
+	at := f.LocalAddr()
+	f.Close()
+	ts, out := theClip(t), make(chan media.Event, 1000)
+	w := ingest.New(ingest.Config{Channel: "c", Inputs: []ingest.Source{New(Config{Address: at})}, Silence: 2 * lookUp})
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- w.Run(ctx, out) }()
+	defer func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}()
+	for range 2 {
+		got := untilEnd(t, at, ts, out)
+		if end := got[len(got)-1]; end != (media.End{Reason: "silent"}) {
+			t.Errorf("ended: %+v", end)
+		}
+		if _, ok := got[0].(media.Begin); !ok {
+			t.Errorf("began with %+v", got[0])
+		}
+		if !slices.ContainsFunc(got, func(e media.Event) bool { _, ok := e.(*media.Sample); return ok }) {
+			t.Error("no sample before the silence")
+		}
+	}
+}
+
+// untilEnd sends, again and again until it is heard: whether the socket is bound yet can't be seen from here.
+func untilEnd(t *testing.T, at netip.AddrPort, ts []byte, out <-chan media.Event) (got []media.Event) {
+	t.Helper()
+	c, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(at))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	for tries := 0; tries < 20; {
+		if len(got) == 0 {
+			for _, d := range datagrams(ts) {
+				_, _ = c.Write(d) // refused while nobody listens
+			}
+		}
+		select {
+		case e := <-out:
+			if got = append(got, e); isEnd(e) {
+				return got
+			}
+		case <-time.After(lookUp):
+			tries++
+		}
+	}
+	t.Fatalf("no end after %d events", len(got))
+	return nil
+}
+
+func isEnd(e media.Event) bool { _, ok := e.(media.End); return ok }
+
+func BenchmarkDatagrams(b *testing.B) {
+	ts, err := clip()
+	if err != nil {
+		b.Fatal(err)
+	}
+	l, err := New(loopback()).Open(b.Context())
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer l.Close()
+	f := l.(*feed)
+	c, err := net.Dial("udp", f.LocalAddr().String())
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer c.Close()
+	plain := datagrams(ts)
+	b.SetBytes(int64(len(ts)))
+	b.ReportAllocs()
+	for b.Loop() {
+		for _, d := range plain {
+			if _, err := c.Write(d); err != nil {
+				b.Fatal(err)
+			}
+		}
+		for want := f.bytes + uint64(len(ts)); f.bytes < want; {
+			if err := f.read(); err != nil {
+				b.Fatal(err)
+			}
+			for f.taken < f.have {
+				f.taken++
+				f.take(&f.messages[f.taken-1])
+				for _, more := f.demux.Next(); more; _, more = f.demux.Next() {
+				}
+			}
+		}
+	}
+	b.ReportMetric(float64(len(plain)), "datagrams/op")
+}
