@@ -51,6 +51,7 @@ type Past struct {
 	Last  timeline.Generation // the newest
 	Slot  int64               // the last slot that has an entry in the reference rendition
 	End   int64               // where it ended, media time in ticks of Last.Timescale
+	Seen  time.Time           // when that was, by the clock of the worker that was there
 }
 
 // Channel is the packager's mind: events in, cuts out. It decides which slot a sample belongs to, where segments begin and end,
@@ -86,6 +87,8 @@ type Channel struct {
 	ahead    []*media.Sample // of tracks that wait for that generation
 	suspects []*media.Sample // after what may be a jump
 	heldPast int             // bytes in ahead
+	partial  int64           // the slot whose beginning was missed; negative: none
+	shift    int64           // what is added to the feed's ticks to get the generation's
 	end      int64           // where the last slot ended, ticks of gen.Timescale
 	arrived  time.Time       // of the last sample that was taken
 
@@ -104,7 +107,7 @@ func NewChannel(cfg Config, past Past) *Channel {
 	c := &Channel{cfg: cfg, shape: past.Shape, loss: timeline.Loss{Format: timeline.Format, Channel: cfg.Channel, Worker: cfg.Worker}}
 	why := "start"
 	if past.Shape != nil {
-		c.gen, c.hasGen, c.slot, c.end, why = past.Last, true, past.Slot, past.End, "restart"
+		c.gen, c.hasGen, c.slot, c.end, c.arrived, why = past.Last, true, past.Slot, past.End, past.Seen, "restart"
 	}
 	c.opening = newOpening(why)
 	return c

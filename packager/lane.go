@@ -51,6 +51,7 @@ type lane struct {
 	keyAt   int64
 	waiting *timed // its duration is known when the next one comes
 	empty   bool
+	idle    bool // no slot is open: the one in slot was closed before this lane was made
 	arrived time.Time
 	end     int64 // media time of the end of what was closed last
 	last    int64 // decoding time of the last sample that was taken
@@ -105,6 +106,10 @@ func (l *lane) add(c *Channel, t timed) {
 		}
 		l.turn(c, c.cuts[l.passed], next)
 		l.passed++
+	}
+	if l.idle {
+		c.lose(t.Sample, "slot_closed")
+		return
 	}
 	if l.empty && t.shown+l.slack < l.from {
 		c.lose(t.Sample, "late")
@@ -238,11 +243,18 @@ func (l *lane) catchUp(c *Channel) {
 // close makes the open slot's entry: the segment, or a tombstone where nothing came. until is where its last frame ends, negative if
 // that is not known.
 func (l *lane) close(c *Channel, until int64) {
+	if l.idle {
+		l.idle = false
+		return
+	}
 	e, out := tombstone(*c.shape, c.gen, l.r, l.slot), &Closed{Rendition: l.r.ID}
 	if !l.empty {
 		l.settle(until)
 		l.closePart()
 		row := timeline.Row{Slot: l.slot, Generation: c.gen.Number, Start: l.start, Duration: l.done, Flags: l.flags, Keys: l.keys}
+		if l.slot == c.partial {
+			row.Flags |= timeline.Damaged
+		}
 		e = seal(l.body, c.gen, timeline.RenditionRow{Rendition: l.r.ID, Row: row})
 		out.Arrived = l.arrived
 		l.size = len(e.body)

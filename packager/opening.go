@@ -48,7 +48,7 @@ func (c *Channel) collect(s *media.Sample) {
 	}
 	o.since = 0
 	if ref, first, ok := c.enough(false); ok {
-		c.open(ref, first)
+		c.open(ref, first, false)
 	}
 }
 
@@ -87,7 +87,7 @@ func (c *Channel) track(id int) (media.Track, bool) {
 // openAnyhow begins a generation with whatever there is, because nothing more will come.
 func (c *Channel) openAnyhow() {
 	if ref, first, ok := c.enough(true); ok {
-		c.open(ref, first)
+		c.open(ref, first, true)
 		return
 	}
 	c.loseAll(c.opening.samples, "no_key_frame")
@@ -210,8 +210,15 @@ func cleanIntervals(samples []*media.Sample, track int) (clean []interval) {
 }
 
 // open writes the generation down and lets what was collected in.
-func (c *Channel) open(ref media.Track, first int) {
+func (c *Channel) open(ref media.Track, first int, atEnd bool) {
 	o := c.opening
+	switch how, shift, at := c.joins(ref, first); {
+	case how == can:
+		c.join(ref, shift, at)
+		return
+	case how == later && !atEnd:
+		return
+	}
 	opened := &Opened{}
 	if c.shape == nil {
 		c.shape = c.decideShape(ref, first)
@@ -249,7 +256,7 @@ func (c *Channel) t0(o *opening, ref media.Track, zero *media.Sample, timescale 
 	switch {
 	case o.sameClock:
 		old, _ := c.gen.Rendition(c.shape.Reference)
-		at := c.gen.T0 + timeline.Rescale(int64(zero.PTS)-old.Zero, old.SourceTimescale, c.gen.Timescale)
+		at := c.gen.T0 + timeline.Rescale(int64(zero.PTS)+c.shift-old.Zero, old.SourceTimescale, c.gen.Timescale)
 		return max(end, timeline.Rescale(at, c.gen.Timescale, timescale))
 	case o.why == "restart":
 		return max(end, utc)
@@ -263,17 +270,8 @@ func (c *Channel) t0(o *opening, ref media.Track, zero *media.Sample, timescale 
 // run makes the lanes of a generation and pushes what was collected through them.
 func (c *Channel) run(g timeline.Generation, ref media.Track, first int) {
 	collected := c.opening.samples
-	c.gen, c.hasGen, c.opening = g, true, nil
-	c.slot, c.frontier, c.cuts, c.late = g.S0, g.T0, nil, nil
-	c.running = knownTracks(c.tracks)
-	c.lanes = c.lanes[:0]
-	for _, r := range g.Renditions {
-		l := newLane(g, r, *c.shape)
-		c.lanes = append(c.lanes, l)
-		if r.Track == ref.ID {
-			c.ref = l
-		}
-	}
+	c.slot, c.frontier = g.S0, g.T0
+	c.makeLanes(g, ref, 0)
 	for i, s := range collected {
 		l := c.lane(s.Track)
 		if l != nil && (l == c.ref && i < first || l != c.ref && l.inReference(l.time(s).shown+l.slack) < g.T0) {
@@ -285,6 +283,22 @@ func (c *Channel) run(g timeline.Generation, ref media.Track, first int) {
 			continue
 		}
 		c.sample(s)
+	}
+}
+
+// makeLanes makes the lanes of a generation. shift is what is to be added to the feed's ticks to get the record's.
+func (c *Channel) makeLanes(g timeline.Generation, ref media.Track, shift int64) {
+	c.gen, c.hasGen, c.opening = g, true, nil
+	c.cuts, c.late, c.partial, c.shift = nil, nil, -1, shift
+	c.running = knownTracks(c.tracks)
+	c.lanes = c.lanes[:0]
+	for _, r := range g.Renditions {
+		r.Zero, r.FirstSource = r.Zero-shift, r.FirstSource-shift
+		l := newLane(g, r, *c.shape)
+		c.lanes = append(c.lanes, l)
+		if r.Track == ref.ID {
+			c.ref = l
+		}
 	}
 }
 

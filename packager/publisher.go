@@ -116,7 +116,9 @@ func (p *Publisher) readPast(ctx context.Context) error {
 	}
 	for _, r := range p.index.Rows {
 		if ts := p.scale[r.Rendition]; ts > 0 && r.Generation == p.past.Last.Number {
-			p.past.End = max(p.past.End, timeline.CeilRescale(r.End(), ts, p.past.Last.Timescale))
+			if end := timeline.CeilRescale(r.End(), ts, p.past.Last.Timescale); end > p.past.End {
+				p.past.End, p.past.Seen = end, time.UnixMilli(r.Written)
+			}
 		}
 	}
 	return nil
@@ -168,10 +170,15 @@ func (p *Publisher) complete(ctx context.Context, shape timeline.Shape) error {
 // orphan is the row of a segment that may or may not be there.
 func (p *Publisher) orphan(ctx context.Context, rendition string, slot int64) (entry, bool, error) {
 	key := timeline.SegmentKey(p.channel, rendition, slot)
-	body, _, err := storage.ReadAll(ctx, p.store, key, storage.Get{}, segmentBytes+timeline.MaxIndex)
+	o, err := p.store.Get(ctx, key, storage.Get{})
 	if errors.Is(err, storage.ErrNotExist) {
 		return entry{}, false, nil
 	}
+	if err != nil {
+		return entry{}, false, err
+	}
+	o.Body.Close()
+	body, _, err := storage.ReadAll(ctx, p.store, key, storage.Get{}, segmentBytes+timeline.MaxIndex)
 	if err != nil {
 		return entry{}, false, err
 	}
@@ -179,6 +186,7 @@ func (p *Publisher) orphan(ctx context.Context, rendition string, slot int64) (e
 	if err != nil {
 		return entry{}, false, fmt.Errorf("read %s: %w", key, err)
 	}
+	r.Written = o.Modified.UnixMilli() // when it was put is when its worker was last there
 	return entry{r, body}, true, nil
 }
 
@@ -362,7 +370,9 @@ func (p *Publisher) list(r timeline.RenditionRow) {
 	if r.Generation == p.open.Number && !slices.Contains(p.index.Generations, p.open) {
 		p.index.Generations = append(p.index.Generations, p.open)
 	}
-	r.Written = time.Now().UnixMilli()
+	if r.Written == 0 {
+		r.Written = time.Now().UnixMilli()
+	}
 	p.index.Rows = append(p.index.Rows, r)
 }
 

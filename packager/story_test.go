@@ -30,6 +30,7 @@ var update = flag.Bool("update", false, "write what came out into the stories")
 //	shift pid=0 from=5 by=3600                          from 5 s on timestamps are an hour ahead; pid 0: all
 //	rogue pid=256 at=5 by=100                           one timestamp is
 //	end at=4                                            the feed goes silent; what comes later comes after it
+//	restart at=4                                        the process is stopped and started again; timestamps begin within 33 bits
 //
 // Times are seconds of air. In the cuts, times are seconds and slots are counted from the channel's first.
 func TestStories(t *testing.T) {
@@ -125,16 +126,25 @@ func tell(t *testing.T, script string) (cuts []Cut) {
 	}
 	c := NewChannel(cfg, Past{})
 	for _, e := range eventsOf(t, script) {
+		if _, again := e.(restart); again {
+			cuts = append(cuts, c.Push(media.End{Reason: "stop"})...)
+			c = NewChannel(cfg, Past{Shape: c.shape, Last: c.gen, Slot: c.slot, End: c.end, Seen: c.arrived})
+			c.Push(media.Begin{Tracks: e.(restart).Tracks})
+			continue
+		}
 		cuts = append(cuts, c.Push(e)...)
 	}
 	return append(cuts, c.Push(media.End{Reason: "stop"})...)
 }
 
+// restart stands in a script where the process is started again.
+type restart struct{ media.Begin }
+
 func eventsOf(t *testing.T, script string) (told []media.Event) {
 	t.Helper()
 	var events []timedEvent
 	var tracks []trackScript
-	pid := 256
+	pid, again := 256, -1.0
 	for line := range strings.Lines(script) {
 		words := strings.Fields(line)
 		if len(words) == 0 || strings.HasPrefix(words[0], "#") {
@@ -154,6 +164,8 @@ func eventsOf(t *testing.T, script string) (told []media.Event) {
 			events = append(events, ts.samples()...)
 		case "drop", "shift", "rogue":
 			events = tamper(words[0], a, events)
+		case "restart":
+			again = a.num("at", 0)
 		case "end":
 			events = append(events, timedEvent{a.num("at", 0), 2, media.End{Reason: "silence"}})
 		default:
@@ -162,7 +174,18 @@ func eventsOf(t *testing.T, script string) (told []media.Event) {
 	}
 	events = append(events, begins(tracks)...)
 	slices.SortStableFunc(events, func(a, b timedEvent) int { return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.order, b.order)) })
+	var table media.Begin
 	for _, e := range events {
+		if again >= 0 && e.at >= again {
+			told, again = append(told, restart{table}), -2
+		}
+		if b, ok := e.event.(media.Begin); ok {
+			table = b
+		}
+		if s, ok := e.event.(*media.Sample); ok && again == -2 {
+			wrapped := s.DTS % (1 << 33)
+			s.PTS, s.DTS = s.PTS-s.DTS+wrapped, wrapped
+		}
 		told = append(told, e.event)
 	}
 	return told

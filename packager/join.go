@@ -1,0 +1,128 @@
+package packager
+
+import (
+	"time"
+
+	"flambeau/packager/codec"
+	"flambeau/packager/media"
+	"flambeau/packager/timeline"
+)
+
+const (
+	// joinSlots is how many slots may be missing between the last one and the feed's return for the generation to go on. They get
+	// tombstones. After a longer silence the next generation begins: a hole in time has no slots.
+	joinSlots = 3
+	// joinDrift is how far the feed's clock may be from where the time that has passed puts it, and still be the same clock.
+	joinDrift = 2 * time.Second
+	// sourceWrap is where MPEG-TS timestamps begin again (ISO/IEC 13818-1, 2.4.3.7).
+	sourceWrap = int64(1) << 33
+)
+
+// verdict of joins.
+type joining int
+
+const (
+	cannot joining = iota // another generation begins
+	later                 // it is the same clock, and the key frame that begins the next slot is still to come
+	can
+)
+
+// joins tells whether what was collected goes on where the newest generation stopped: after a restart of this process, or a silence.
+// Then shift is what is to be added to the feed's ticks to get the generation's, and first the sample that begins the next slot.
+func (c *Channel) joins(ref media.Track, first int) (how joining, shift int64, at int) {
+	o := c.opening
+	if !c.hasGen || o.sameClock || o.why != "restart" && o.why != "silence" || !c.sameTracks() {
+		return cannot, 0, 0
+	}
+	r, ok := c.gen.Rendition(c.shape.Reference)
+	if !ok || r.Track != ref.ID {
+		return cannot, 0, 0
+	}
+	zero := o.samples[first]
+	expected := c.end + timeline.Rescale(zero.Arrived.Sub(c.arrived).Microseconds(), 1e6, c.gen.Timescale)
+	media := func(pts media.Ticks) int64 {
+		return c.gen.T0 + timeline.Rescale(int64(pts)+shift-r.Zero, r.SourceTimescale, c.gen.Timescale)
+	}
+	if off := timeline.Rescale(expected-media(zero.PTS), c.gen.Timescale, r.SourceTimescale); r.SourceTimescale == 90000 {
+		shift = (off + sign(off)*sourceWrap/2) / sourceWrap * sourceWrap
+	}
+	if abs(expected-media(zero.PTS)) > ticks(joinDrift, c.gen.Timescale) {
+		return cannot, 0, 0
+	}
+	for i, s := range o.samples[first:] {
+		if s.Track != ref.ID || !s.Key || s.Damaged {
+			continue
+		}
+		switch slot := c.claims(media(s.PTS)); {
+		case slot > c.slot+1+joinSlots:
+			return cannot, 0, 0
+		case slot > c.slot:
+			return can, shift, first + i
+		}
+	}
+	return later, 0, 0
+}
+
+func sign(n int64) int64 {
+	if n < 0 {
+		return -1
+	}
+	return 1
+}
+
+// sameTracks tells whether the feed's tracks are those of the newest generation, with the same initialization segments.
+func (c *Channel) sameTracks() bool {
+	n := 0
+	for _, t := range knownTracks(c.tracks) {
+		init, err := initFor(t, c.timescaleOf(t))
+		if err != nil {
+			continue
+		}
+		tag, _ := codec.Language(t.Language)
+		n++
+		if r, ok := c.renditionOf(t.ID); !ok || r.Kind != t.Kind.String() || r.Language != tag || r.Init != hashOf(init) {
+			return false
+		}
+	}
+	return n == len(c.gen.Renditions)
+}
+
+func (c *Channel) renditionOf(track int) (timeline.Rendition, bool) {
+	for _, r := range c.gen.Renditions {
+		if r.Track == track {
+			return r, true
+		}
+	}
+	return timeline.Rendition{}, false
+}
+
+func (c *Channel) timescaleOf(t media.Track) uint32 {
+	if d, err := codec.Describe(t); err == nil && t.Kind == media.Audio {
+		return uint32(d.SampleRate)
+	}
+	return t.Timescale
+}
+
+// join goes on with the newest generation: what is missing since its last slot gets tombstones, and is named.
+func (c *Channel) join(ref media.Track, shift int64, first int) {
+	g := c.gen
+	collected := c.opening.samples
+	c.makeLanes(g, ref, shift)
+	begin := c.ref.time(collected[first]).shown
+	slot := c.claims(begin)
+	for _, l := range c.lanes {
+		l.idle, l.slot, l.end = true, c.slot, timeline.CeilRescale(c.end, g.Timescale, l.r.Timescale)
+		c.lossOn(l, "silence", c.end)
+	}
+	c.frontier = begin - 1
+	if begin > c.force(slot)+c.grace() {
+		c.partial = slot // its beginning was missed
+	}
+	for i, s := range collected {
+		if l := c.lane(s.Track); l == c.ref && i < first {
+			c.lose(s, "slot_closed")
+			continue
+		}
+		c.sample(s)
+	}
+}
