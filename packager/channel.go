@@ -1,6 +1,7 @@
 package packager
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -18,6 +19,10 @@ const (
 	openingBytes = 128 << 20
 	// openingSamples bounds the same by number.
 	openingSamples = 1 << 16
+	// openingTracks is how many tracks without rendition are watched.
+	openingTracks = 64
+	// phaseSlots is how many slots in a row may have their key frames elsewhere; then the next generation begins at one.
+	phaseSlots = 3
 	// trackWait is how long a generation waits for a track that was announced and is silent; then it begins without.
 	trackWait = 3 * time.Second
 	// holdLimit is how far one track may be behind the others. Beyond it, its slots are closed with what they have, and what
@@ -82,7 +87,10 @@ type Channel struct {
 	late     []timed    // reference samples after a nominal start whose key frame may still come
 	frontier int64      // reference ticks: no cut will be made at or before it any more
 	running  []media.Track
-	picture  bool            // a picture without rendition waits for the next generation
+	pending  string          // the same, for a reason that is not in the feed's table
+	strays   map[int]stray   // tracks without rendition, and how steadily they come
+	offPhase int             // how many slots in a row had their key frames elsewhere
+	offSlot  int64           // the last of them
 	change   string          // why the next key frame begins a generation; "" it does not
 	ahead    []*media.Sample // of tracks that wait for that generation
 	suspects []*media.Sample // after what may be a jump
@@ -142,10 +150,7 @@ func (c *Channel) begin(b media.Begin) {
 	if c.opening != nil {
 		return
 	}
-	if c.change = c.changed(); c.change == "" && c.picture {
-		c.change = "tracks"
-	}
-	if c.change == "" {
+	if c.change = cmp.Or(c.changed(), c.pending); c.change == "" {
 		// Back to what it was before a key frame could act on it: what waited for the change belongs to no rendition.
 		c.loseAll(c.ahead, "track_withdrawn")
 		c.ahead, c.heldPast = nil, 0
@@ -195,9 +200,9 @@ func (c *Channel) sample(s *media.Sample) {
 		return
 	}
 	if l == nil {
-		if c.picture = c.isKeyPicture(s); c.picture {
-			// A picture that the generation had to begin without has its first key frame.
-			c.change = "tracks"
+		if c.steady(s) {
+			// A track that the generation had to begin without is there now.
+			c.pending, c.change = "tracks", "tracks"
 			c.waitForChange(s)
 			return
 		}
@@ -217,6 +222,42 @@ func (c *Channel) sample(s *media.Sample) {
 			c.turnGeneration("jump", false, waiting)
 		}
 	}
+}
+
+// stray is a track that comes and has no rendition.
+type stray struct {
+	last  media.Ticks
+	count int
+}
+
+// steadyAfter is how many samples of a track in a row, near the reference, make it part of the feed: one that comes now and then begins
+// no generation.
+const steadyAfter = 16
+
+// steady tells whether a track without rendition has come steadily enough to have one, and could begin with this sample.
+func (c *Channel) steady(s *media.Sample) bool {
+	t, ok := c.track(s.Track)
+	if !ok || len(c.strays) > openingTracks {
+		return false
+	}
+	r, _ := c.gen.Rendition(c.ref.r.ID)
+	at := c.gen.T0 + timeline.Rescale(int64(s.PTS)+c.shift-r.Zero, t.Timescale, c.gen.Timescale)
+	o := c.strays[s.Track]
+	if d := s.DTS - o.last; !c.near(at) || d <= 0 || int64(d) > ticks(backStep, t.Timescale) {
+		o.count = 0
+	}
+	o.last, o.count = s.DTS, o.count+1
+	c.strays[s.Track] = o
+	if o.count < steadyAfter || !s.Key {
+		return false
+	}
+	_, err := initFor(t, t.Timescale)
+	return err == nil
+}
+
+// near tells whether an instant is where the reference is.
+func (c *Channel) near(at int64) bool {
+	return abs(at-c.frontier) <= ticks(holdLimit, c.gen.Timescale)
 }
 
 // take lets a sample of the running generation in.
@@ -291,6 +332,8 @@ func (c *Channel) judge(l *lane, s *media.Sample) verdict {
 	switch d := int64(s.DTS - l.lastDTS); {
 	case d > ticks(jump, ts), d < -ticks(backStep, ts):
 		return suspect
+	case l != c.ref && d > ticks(holdLimit, ts) && !c.near(l.inReference(l.media(int64(s.PTS)))):
+		return suspect // it alone is ahead: another clock
 	case d <= 0:
 		return bad
 	case int64(s.PTS-s.DTS) > ticks(jump, ts), int64(s.PTS-s.DTS) < -ticks(backStep, ts):
@@ -329,7 +372,7 @@ func (c *Channel) cutReference(t timed) {
 	case t.Key && c.claims(t.shown) > c.slot:
 		// The key frame came: what waited for it came before it in decoding order, and stays in the old slot.
 		c.keepLate()
-		c.cutAt(c.claims(t.shown), t.shown)
+		c.cutAt(c.claims(t.shown), c.cutFor(t))
 	case c.owner(t.shown) > c.slot:
 		c.late = append(c.late, t)
 		if t.shown > c.force(c.owner(t.shown))+c.grace() || c.grace() == 0 {
@@ -338,8 +381,27 @@ func (c *Channel) cutReference(t timed) {
 		c.frontier = max(c.frontier, c.late0(t.shown))
 		return
 	}
+	c.phase(t)
 	c.ref.add(c, t)
 	c.frontier = max(c.frontier, c.late0(t.shown))
+}
+
+// phase counts slots whose key frames lie more than a quarter interval off where they belong. After a few, they belong elsewhere: the
+// next generation begins at one, and segments begin with key frames again.
+func (c *Channel) phase(t timed) {
+	if !t.Key || !c.shape.Regular() || c.offSlot == c.slot {
+		return
+	}
+	every := c.shape.Interval.Floor(1, c.gen.Timescale)
+	off := (t.shown - c.gen.T0) % every
+	if min(off, every-off) <= every/4 || every < ticks(2*jitter, c.gen.Timescale) {
+		c.offPhase = 0
+		return
+	}
+	if c.offPhase, c.offSlot = c.offPhase+1, c.slot; c.offPhase >= phaseSlots {
+		c.offPhase, c.pending = 0, "phase"
+		c.change = cmp.Or(c.change, c.pending)
+	}
 }
 
 // late0 is the instant up to which the reference is decided: where the oldest undecided sample's slot nominally begins, else t.
@@ -398,17 +460,25 @@ func (c *Channel) keepLate() {
 	}
 }
 
-// forceLate begins the slot without a key frame, at the first sample after its nominal start.
+// forceLate begins the slot without a key frame, at its nominal start.
 func (c *Channel) forceLate() {
 	late := c.late
 	c.late = nil
-	c.cutAt(c.owner(late[0].shown), late[0].shown)
 	for _, t := range late {
-		if o := c.owner(t.shown); o > c.slot && t.shown > c.force(o)+c.grace() {
-			c.cutAt(o, t.shown)
+		if o := c.owner(t.shown); o > c.slot {
+			c.cutAt(o, c.force(o))
 		}
 		c.ref.add(c, t)
 	}
+}
+
+// cutFor is everybody's cut for a slot that begins with a key frame: its time, and the nominal instant where it comes so late that
+// something must have been lost before it. Others were there, and their segments are no longer for it.
+func (c *Channel) cutFor(t timed) int64 {
+	if at := c.force(c.claims(t.shown)); t.shown > at+c.grace() {
+		return at
+	}
+	return t.shown
 }
 
 // cutAt begins a slot. Those between the last and it, of which the reference has nothing, begin nominally.
@@ -472,10 +542,11 @@ func (c *Channel) newestHeld(until int64) int64 {
 
 // cutUpTo begins every slot that must have begun at t, without anything of the reference in it.
 func (c *Channel) cutUpTo(t int64) {
+	t = min(t, c.frontier+ticks(jump, c.gen.Timescale)) // what is further ahead is of another clock, and judged as that
 	for next := c.slot + 1; c.force(next)+c.grace() <= t; next++ {
 		c.cutAt(next, c.force(next))
 		c.ref.catchUp(c)
-		c.lossOn(c.ref, "silence", c.force(next))
+		c.lossOn(c.ref, "silence", c.force(next), c.force(next+1))
 	}
 }
 
@@ -484,7 +555,8 @@ func (c *Channel) overtake() {
 	limit := c.frontier - ticks(holdLimit, c.gen.Timescale)
 	for _, l := range c.lanes {
 		for l != c.ref && len(l.held) == 0 && l.passed < len(c.cuts) && c.cuts[l.passed].at <= limit {
-			c.lossOn(l, "silence", c.cuts[l.passed].at)
+			at := timeline.Rescale(c.cuts[l.passed].at, c.gen.Timescale, l.r.Timescale)
+			c.lossOn(l, "silence", l.end, at)
 			l.turn(c, c.cuts[l.passed], nil)
 			l.passed++
 		}
@@ -513,7 +585,7 @@ func (c *Channel) finish(why string) {
 	}
 	if c.opening == nil {
 		c.loseAll(c.ahead, "generation_not_begun")
-		c.ahead, c.heldPast, c.change, c.picture = nil, 0, "", false
+		c.ahead, c.heldPast, c.change, c.pending = nil, 0, "", ""
 		c.closeAll(-1)
 		c.opening = newOpening(why)
 	}
@@ -533,7 +605,7 @@ func (c *Channel) turnGeneration(why string, sameClock bool, first []*media.Samp
 		c.loseAll(c.ahead, "generation_not_begun")
 	}
 	first = append(over, first...)
-	c.ahead, c.heldPast, c.change, c.picture = nil, 0, "", false
+	c.ahead, c.heldPast, c.change, c.pending = nil, 0, "", ""
 	c.opening = newOpening(why)
 	c.opening.sameClock = sameClock
 	for _, s := range first {
@@ -572,10 +644,15 @@ func (c *Channel) closeAll(until int64) (over []*media.Sample) {
 // missed books what the demuxer says did not arrive.
 func (c *Channel) missed(m media.Lost) {
 	e := timeline.LossEntry{Track: m.Track, Reason: m.Reason, Units: int64(m.Count), First: int64(m.At), Last: int64(m.At), Timescale: sourceTimescale(c.tracks, m.Track)}
-	if l := c.lane(m.Track); l != nil && c.opening == nil {
+	for _, l := range c.lanes {
+		if l.track != m.Track && m.Track != 0 {
+			continue
+		}
 		l.flags |= timeline.Damaged
-		at := l.media(int64(m.At))
-		e.Rendition, e.First, e.Last, e.Timescale = l.r.ID, at, at, l.r.Timescale
+		if l.track == m.Track {
+			at := l.media(int64(m.At))
+			e.Rendition, e.First, e.Last, e.Timescale = l.r.ID, at, at, l.r.Timescale
+		}
 	}
 	c.loss.Add(e)
 }
@@ -583,9 +660,15 @@ func (c *Channel) missed(m media.Lost) {
 // lose books a sample that is not going to be in the archive.
 func (c *Channel) lose(s *media.Sample, reason string) {
 	e := timeline.LossEntry{Track: s.Track, Reason: reason, Frames: 1, First: int64(s.PTS), Last: int64(s.PTS), Timescale: sourceTimescale(c.tracks, s.Track)}
-	if l := c.lane(s.Track); l != nil && c.opening == nil {
+	if l := c.lane(s.Track); l != nil {
 		at := l.media(int64(s.PTS))
-		e.Rendition, e.First, e.Last, e.Timescale = l.r.ID, at, at, l.r.Timescale
+		if reason == "timestamp" && l.hasLast {
+			at = l.last // its own is what is wrong with it
+		}
+		if reason == "timestamp" || reason == "overlap" || reason == "segment_full" {
+			l.flags |= timeline.Damaged // the open segment lacks it; what comes before its first cut it does not
+		}
+		e.Rendition, e.First, e.Last, e.Timescale, e.Duration = l.r.ID, at, at, l.r.Timescale, l.usual
 	}
 	c.loss.Add(e)
 }
@@ -596,9 +679,9 @@ func (c *Channel) loseAll(samples []*media.Sample, reason string) {
 	}
 }
 
-func (c *Channel) lossOn(l *lane, reason string, at int64) {
-	at = timeline.Rescale(at, c.gen.Timescale, l.r.Timescale)
-	c.loss.Add(timeline.LossEntry{Track: l.track, Rendition: l.r.ID, Reason: reason, Units: 1, First: at, Last: at, Timescale: l.r.Timescale})
+// lossOn books a stretch of media time, in ticks of the lane, of which nothing came.
+func (c *Channel) lossOn(l *lane, reason string, from, to int64) {
+	c.loss.Add(timeline.LossEntry{Track: l.track, Rendition: l.r.ID, Reason: reason, Units: 1, First: from, Last: max(from, to), Timescale: l.r.Timescale, Duration: max(0, to-from)})
 }
 
 func sourceTimescale(tracks []media.Track, id int) uint32 {

@@ -112,7 +112,7 @@ func (c *Channel) join(ref media.Track, shift int64, first int) {
 	slot := c.claims(begin)
 	for _, l := range c.lanes {
 		l.idle, l.slot, l.end = true, c.slot, timeline.CeilRescale(c.end, g.Timescale, l.r.Timescale)
-		c.lossOn(l, "silence", c.end)
+		c.lossOn(l, "silence", l.end, timeline.Rescale(begin, g.Timescale, l.r.Timescale))
 	}
 	c.frontier = begin - 1
 	if begin > c.force(slot)+c.grace() {

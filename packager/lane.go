@@ -225,8 +225,8 @@ func (l *lane) turn(c *Channel, b boundary, next *timed) {
 	if next != nil && next.at > l.last {
 		until = next.at
 		if most := max(timeline.CeilRescale(b.at, l.refTS, l.r.Timescale), l.last+l.usual); until > most && !l.empty {
+			c.lossOn(l, "hole", most, until)
 			until = most
-			c.lossOn(l, "hole", b.at)
 		}
 	}
 	l.close(c, until)

@@ -42,6 +42,9 @@ func (c *Channel) collect(s *media.Sample) {
 		o.bytes -= len(o.samples[0].Data)
 		o.samples = o.samples[1:]
 	}
+	if c.lossFrames() >= openingReport {
+		c.report()
+	}
 	o.since++
 	if !c.isKeyPicture(s) && o.since < askEvery {
 		return
@@ -50,6 +53,16 @@ func (c *Channel) collect(s *media.Sample) {
 	if ref, first, ok := c.enough(false); ok {
 		c.open(ref, first, false)
 	}
+}
+
+// openingReport is how many frames an opening may lose before it says so.
+const openingReport = 1000
+
+func (c *Channel) lossFrames() (n int64) {
+	for _, e := range c.loss.Entries {
+		n += e.Frames
+	}
+	return n
 }
 
 // breaks tells whether the sample is of another clock than those before it on its track.
@@ -102,9 +115,13 @@ func (c *Channel) enough(atEnd bool) (ref media.Track, first int, ok bool) {
 	}
 	zero, newest := c.opening.samples[first].PTS, media.Ticks(0)
 	came, began := map[int]bool{}, map[int]bool{}
+	at := zero
 	for _, s := range c.opening.samples[first:] {
+		if s.Track == ref.ID {
+			at = s.PTS
+		}
 		began[s.Track] = true
-		came[s.Track] = came[s.Track] || s.Key && s.PTS >= zero
+		came[s.Track] = came[s.Track] || s.Key && s.PTS >= zero && aligned(s, at)
 		if s.Track == ref.ID {
 			newest = max(newest, s.PTS)
 		}
@@ -290,6 +307,7 @@ func (c *Channel) run(g timeline.Generation, ref media.Track, first int) {
 func (c *Channel) makeLanes(g timeline.Generation, ref media.Track, shift int64) {
 	c.gen, c.hasGen, c.opening = g, true, nil
 	c.cuts, c.late, c.partial, c.shift = nil, nil, -1, shift
+	c.strays, c.offPhase, c.offSlot = map[int]stray{}, 0, -1
 	c.running = knownTracks(c.tracks)
 	c.lanes = c.lanes[:0]
 	for _, r := range g.Renditions {
@@ -372,6 +390,9 @@ func keyDistances(samples []*media.Sample, track int) (out []int64) {
 // rates are the frame rates that are in use, and those divided by 1.001.
 var rates = []int64{1, 2, 5, 6, 8, 10, 12, 15, 16, 18, 20, 24, 25, 30, 36, 48, 50, 60, 72, 90, 96, 100, 120, 144, 200, 240}
 
+// oddRate is the largest term of a frame rate that is believed: a slot is a small multiple of it, and is computed with in 64 bits.
+const oddRate = 1_000_000
+
 // exactFrame is the duration of a frame that the parameter sets claim, or that is in use, if the measured intervals agree with it
 // to a quarter of a millisecond plus a tick. Measured ticks themselves never become a duration: two workers would measure two.
 func exactFrame(clean []interval, timescale int64, d codec.Description) timeline.Rational {
@@ -380,8 +401,15 @@ func exactFrame(clean []interval, timescale int64, d codec.Description) timeline
 		total.ticks, total.frames = total.ticks+i.ticks, total.frames+i.frames
 	}
 	var candidates []timeline.Rational
+	claimed := true
 	if d.FrameNum > 0 && d.FrameDen > 0 {
-		candidates = append(candidates, timeline.Seconds(d.FrameDen, d.FrameNum))
+		if f := timeline.Seconds(d.FrameDen, d.FrameNum); f.Num <= oddRate && f.Den <= oddRate {
+			candidates = append(candidates, f)
+		} else {
+			claimed = false
+		}
+	} else {
+		claimed = false
 	}
 	for _, r := range rates {
 		candidates = append(candidates, timeline.Seconds(1, r), timeline.Seconds(1001, 1000*r))
@@ -389,9 +417,9 @@ func exactFrame(clean []interval, timescale int64, d codec.Description) timeline
 	best, off := timeline.Rational{}, timescale/4000+2
 	for i, f := range candidates {
 		e := abs(total.ticks - f.Floor(total.frames, uint32(timescale)))
-		if e < off || i == 0 && e <= off {
+		if e < off {
 			best, off = f, e
-			if i == 0 {
+			if i == 0 && claimed {
 				break
 			}
 		}
@@ -402,7 +430,7 @@ func exactFrame(clean []interval, timescale int64, d codec.Description) timeline
 // renditions describes the tracks that have come, and makes their initialization segments.
 func (c *Channel) renditions(g timeline.Generation, ref media.Track, zero *media.Sample) (rs []timeline.Rendition, inits []Init) {
 	for _, t := range c.tracks {
-		first := c.firstSample(t, zero)
+		first := c.firstSample(t, ref, zero)
 		if first == nil {
 			continue
 		}
@@ -453,14 +481,24 @@ func (c *Channel) refuse(t media.Track, reason string) {
 	c.loss.Add(timeline.LossEntry{Track: t.ID, Reason: reason, Units: 1, Timescale: t.Timescale})
 }
 
-// firstSample is a track's first at or after the generation's beginning; of pictures, its first key frame.
-func (c *Channel) firstSample(t media.Track, zero *media.Sample) *media.Sample {
+// firstSample is a track's first at or after the generation's beginning; of pictures, its first key frame. One that is far from where the
+// reference is at that point of the feed is of another clock, and has no place in the generation.
+func (c *Channel) firstSample(t, ref media.Track, zero *media.Sample) *media.Sample {
+	at := zero.PTS
 	for _, s := range c.opening.samples {
-		if s.Track == t.ID && s.PTS >= zero.PTS && s.Key {
+		if s.Track == ref.ID && s.PTS >= zero.PTS {
+			at = s.PTS
+		}
+		if s.Track == t.ID && s.PTS >= zero.PTS && s.Key && aligned(s, at) {
 			return s
 		}
 	}
 	return nil
+}
+
+// aligned tells whether a sample is where the reference is. All tracks of a feed count 90 kHz, or come from one that does.
+func aligned(s *media.Sample, at media.Ticks) bool {
+	return abs(int64(s.PTS-at)) <= ticks(holdLimit, 90000)
 }
 
 func (c *Channel) frameRate(t media.Track, d codec.Description) timeline.Rational {

@@ -28,6 +28,8 @@ type LossEntry struct {
 	First     int64  `json:"first"`
 	Last      int64  `json:"last"`
 	Timescale uint32 `json:"timescale"`
+	// Duration is how much media time is missing for it, ticks; 0 where that is not known.
+	Duration int64 `json:"duration"`
 }
 
 // Add counts one more loss into the record, in the entry of its track and reason.
@@ -42,6 +44,7 @@ func (l *Loss) Add(e LossEntry) {
 	o := &l.Entries[i]
 	o.Frames += e.Frames
 	o.Units += e.Units
+	o.Duration += e.Duration
 	o.First, o.Last = min(o.First, e.First), max(o.Last, e.Last)
 }
 
