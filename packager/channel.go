@@ -21,6 +21,8 @@ const (
 	openingSamples = 1 << 16
 	// openingTracks is how many tracks without rendition are watched.
 	openingTracks = 64
+	// finishTries is how many generations the last samples of a feed may begin; what is left then is lost, and named.
+	finishTries = 4
 	// phaseSlots is how many slots in a row may have their key frames elsewhere; then the next generation begins at one.
 	phaseSlots = 3
 	// trackWait is how long a generation waits for a track that was announced and is silent; then it begins without.
@@ -53,10 +55,11 @@ type Config struct {
 // Past is what the store already holds of a channel. The zero value: nothing.
 type Past struct {
 	Shape *timeline.Shape
-	Last  timeline.Generation // the newest
-	Slot  int64               // the last slot that has an entry in the reference rendition
-	End   int64               // where it ended, media time in ticks of Last.Timescale
-	Seen  time.Time           // when that was, by the clock of the worker that was there
+	Last  timeline.Generation  // the newest
+	Slot  int64                // the last slot that has an entry in the reference rendition
+	End   int64                // where it ended, media time in ticks of Last.Timescale
+	Seen  time.Time            // when that was, by the clock of the worker that was there
+	Names []timeline.Rendition // every rendition that the channel ever had, as it was last
 }
 
 // Channel is the packager's mind: events in, cuts out. It decides which slot a sample belongs to, where segments begin and end,
@@ -77,7 +80,8 @@ type Channel struct {
 	hasGen bool
 	tracks []media.Track // of the last Begin
 
-	opening *opening // nil while running
+	opening *opening             // nil while running
+	names   []timeline.Rendition // every rendition that the channel ever had, as it was last
 
 	// While running.
 	lanes    []*lane
@@ -116,6 +120,7 @@ func NewChannel(cfg Config, past Past) *Channel {
 	why := "start"
 	if past.Shape != nil {
 		c.gen, c.hasGen, c.slot, c.end, c.arrived, why = past.Last, true, past.Slot, past.End, past.Seen, "restart"
+		c.names = past.Names
 	}
 	c.opening = newOpening(why)
 	return c
@@ -326,6 +331,9 @@ const (
 // judge holds a sample's decoding time against its track's last one.
 func (c *Channel) judge(l *lane, s *media.Sample) verdict {
 	if !l.hasDTS {
+		if !sane(s) {
+			return bad
+		}
 		return good
 	}
 	ts := l.r.SourceTimescale
@@ -336,7 +344,7 @@ func (c *Channel) judge(l *lane, s *media.Sample) verdict {
 		return suspect // it alone is ahead: another clock
 	case d <= 0:
 		return bad
-	case int64(s.PTS-s.DTS) > ticks(jump, ts), int64(s.PTS-s.DTS) < -ticks(backStep, ts):
+	case !sane(s):
 		return bad
 	}
 	// The track goes on where it was: whatever was suspected of it was a rogue.
@@ -347,6 +355,12 @@ func (c *Channel) judge(l *lane, s *media.Sample) verdict {
 		return o.Track == s.Track
 	})
 	return good
+}
+
+// sane tells whether a sample's two times can be of one sample.
+func sane(s *media.Sample) bool {
+	d := int64(s.PTS - s.DTS)
+	return d <= ticks(jump, 90000) && d >= -ticks(backStep, 90000)
 }
 
 // isJump tells whether a second sample confirms what a first one of its track made us suspect.
@@ -580,8 +594,13 @@ func (c *Channel) forget() {
 
 // finish closes everything: nothing will follow on this clock as far as is known.
 func (c *Channel) finish(why string) {
-	if c.opening != nil {
-		c.openAnyhow()
+	for n := 0; c.opening != nil && len(c.opening.samples) > 0; n++ {
+		if n == finishTries {
+			c.loseAll(c.opening.samples, "no_key_frame")
+			c.opening = newOpening(why)
+			break
+		}
+		c.openAnyhow() // what was collected may itself hold the end of one generation and the start of another
 	}
 	if c.opening == nil {
 		c.loseAll(c.ahead, "generation_not_begun")

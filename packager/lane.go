@@ -158,7 +158,7 @@ func (l *lane) settle(next int64) {
 	t := *l.waiting
 	l.waiting = nil
 	d := next - t.at
-	if d <= 0 || d > int64(l.r.Timescale)*int64(holdLimit/time.Second) {
+	if d <= 0 {
 		d = l.usual
 	}
 	if l.partFor+d > l.part && len(l.samples) > 0 {
@@ -268,14 +268,16 @@ func (l *lane) close(c *Channel, until int64) {
 // entry is a row and the object that it speaks of.
 type entry struct {
 	timeline.RenditionRow
-	body []byte
+	body   []byte
+	record string // hash8 of the generation's record that it names
 }
 
 // seal ends a segment with what it says of itself: the record that its generation is named by, and its row.
 func seal(body []byte, g timeline.Generation, r timeline.RenditionRow) entry {
-	body = cmaf.AppendRow(body, carried(g, r))
+	line, record := carried(g, r)
+	body = cmaf.AppendRow(body, line)
 	r.Size, r.Hash = int64(len(body)), sha256.Sum256(body)
-	return entry{r, body}
+	return entry{r, body, record}
 }
 
 // tombstone is the entry of a slot of which a rendition has nothing. Its bytes follow from the record and the slot alone.
@@ -283,14 +285,15 @@ func tombstone(s timeline.Shape, g timeline.Generation, r timeline.Rendition, sl
 	row := timeline.RenditionRow{Rendition: r.ID, Row: timeline.Row{Slot: slot, Generation: g.Number, Flags: timeline.Gap}}
 	row.Start = g.Nominal(s, slot, r.Timescale)
 	row.Duration = g.Nominal(s, slot+1, r.Timescale) - row.Start
-	body := cmaf.AppendTombstone(nil, carried(g, row))
+	line, record := carried(g, row)
+	body := cmaf.AppendTombstone(nil, line)
 	row.Size, row.Hash = int64(len(body)), sha256.Sum256(body)
-	return entry{row, body}
+	return entry{row, body, record}
 }
 
-func carried(g timeline.Generation, r timeline.RenditionRow) []byte {
-	_, record := g.Encode()
-	return append(fmt.Appendf(nil, "generation %d %s\n", g.Number, record.Short()), r.Carried()...)
+func carried(g timeline.Generation, r timeline.RenditionRow) (lines []byte, record string) {
+	_, hash := g.Encode()
+	return append(fmt.Appendf(nil, "generation %d %s\n", g.Number, hash.Short()), r.Carried()...), hash.Short()
 }
 
 func hashOf(b []byte) timeline.Hash { return sha256.Sum256(b) }

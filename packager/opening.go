@@ -29,6 +29,10 @@ const askEvery = 16
 // collect keeps a sample for the generation to come, and begins it when enough is known.
 func (c *Channel) collect(s *media.Sample) {
 	o := c.opening
+	if !sane(s) {
+		c.lose(s, "timestamp")
+		return
+	}
 	if o.breaks(s) {
 		c.loseAll(o.samples, "before_jump")
 		if o.sameClock {
@@ -113,7 +117,8 @@ func (c *Channel) enough(atEnd bool) (ref media.Track, first int, ok bool) {
 	if !ok || atEnd {
 		return ref, first, ok
 	}
-	zero, newest := c.opening.samples[first].PTS, media.Ticks(0)
+	zero := c.opening.samples[first].PTS
+	newest := zero
 	came, began := map[int]bool{}, map[int]bool{}
 	at := zero
 	for _, s := range c.opening.samples[first:] {
@@ -137,7 +142,8 @@ func (c *Channel) enough(atEnd bool) (ref media.Track, first int, ok bool) {
 		}
 	}
 	if c.shape != nil {
-		return ref, first, true
+		// A feed that comes back may say only by and by what it carries.
+		return ref, first, seen >= trackWait || c.opening.sameClock || len(came) >= len(c.gen.Renditions)
 	}
 	if ref.Kind == media.Audio && seen < trackWait {
 		return ref, first, false // sound alone decides a channel's shape only when no picture is announced for a while
@@ -183,7 +189,7 @@ func (c *Channel) firstKey(t media.Track) int {
 	if !t.Known() {
 		return -1
 	}
-	if _, err := codec.Describe(t); err != nil {
+	if _, err := initFor(t, t.Timescale); err != nil {
 		return -1
 	}
 	return slices.IndexFunc(c.opening.samples, func(s *media.Sample) bool { return s.Track == t.ID && s.Key && !s.Damaged })
@@ -192,10 +198,10 @@ func (c *Channel) firstKey(t media.Track) int {
 func (o *opening) span() time.Duration {
 	var first, last media.Ticks
 	for i, s := range o.samples {
-		if i == 0 || s.DTS < first {
-			first = s.DTS
+		if i == 0 {
+			first, last = s.DTS, s.DTS
 		}
-		last = max(last, s.DTS)
+		first, last = min(first, s.DTS), max(last, s.DTS)
 	}
 	return time.Duration(last-first) * time.Second / 90000
 }
@@ -350,7 +356,8 @@ func cadence(ref media.Track, samples []*media.Sample) (frame, every, longest ti
 		return frame, frame, frame
 	}
 	for _, i := range keyDistances(samples, ref.ID) {
-		if r := timeline.Seconds(i, int64(ref.Timescale)); r.Cmp(longest) > 0 {
+		r := timeline.Seconds(min(i, ticks(openingLimit, ref.Timescale)), int64(ref.Timescale)) // no shape is made for more
+		if r.Cmp(longest) > 0 {
 			longest = r
 		}
 	}
@@ -363,6 +370,9 @@ func cadence(ref media.Track, samples []*media.Sample) (frame, every, longest ti
 		return frame, every, longest
 	}
 	a, b := clean[0], clean[1]
+	if a.ticks > ticks(openingLimit, ref.Timescale) {
+		return frame, every, longest
+	}
 	if 2*abs(a.ticks-b.ticks) <= a.ticks/a.frames && a.frames == b.frames {
 		every = frame.Times(a.frames)
 	}
@@ -372,14 +382,15 @@ func cadence(ref media.Track, samples []*media.Sample) (frame, every, longest ti
 // keyDistances are all distances between key frames, and that from the last one to the newest frame.
 func keyDistances(samples []*media.Sample, track int) (out []int64) {
 	var at, newest media.Ticks
-	for i, s := range samples {
+	began := false
+	for _, s := range samples {
 		if s.Track != track {
 			continue
 		}
-		if s.Key {
-			if i > 0 {
-				out = append(out, int64(s.PTS-at))
-			}
+		if !began {
+			at, newest, began = s.PTS, s.PTS, true
+		} else if s.Key {
+			out = append(out, int64(s.PTS-at))
 			at = s.PTS
 		}
 		newest = max(newest, s.PTS)
@@ -460,10 +471,13 @@ func (c *Channel) renditions(g timeline.Generation, ref media.Track, zero *media
 			continue
 		}
 		r.Init = hashOf(init)
-		r.ID = c.renditionID(t, r, rs)
 		r.Average, r.Bandwidth = c.bandwidth(t)
 		rs = append(rs, r)
-		inits = append(inits, Init{r.ID, r.Init, init})
+		inits = append(inits, Init{Hash: r.Init, Body: init})
+	}
+	c.renditionIDs(rs, slices.IndexFunc(rs, func(r timeline.Rendition) bool { return r.Track == ref.ID }))
+	for i := range inits {
+		inits[i].Rendition = rs[i].ID
 	}
 	return rs, inits
 }
@@ -512,32 +526,55 @@ func (c *Channel) frameRate(t media.Track, d codec.Description) timeline.Rationa
 	return timeline.Rational{}
 }
 
-// renditionID keeps a track's name for the life of the channel, and gives a new one the first that is free.
-func (c *Channel) renditionID(t media.Track, r timeline.Rendition, taken []timeline.Rendition) string {
-	free := func(id string) bool {
-		return !slices.ContainsFunc(taken, func(o timeline.Rendition) bool { return o.ID == id })
+// renditionIDs names tracks for the life of the channel: whoever had a name keeps it, also if another now stands before it in the feed.
+// The reference's name goes to the reference.
+func (c *Channel) renditionIDs(rs []timeline.Rendition, reference int) {
+	taken := map[string]bool{}
+	give := func(r *timeline.Rendition, id string) { r.ID, taken[id] = id, true }
+	if c.shape.Reference != "" {
+		give(&rs[reference], c.shape.Reference)
+		taken[c.shape.Reference] = true
 	}
-	if c.hasGen {
-		for _, old := range c.gen.Renditions {
-			same := old.Kind == r.Kind && old.Language == r.Language
-			if same && (old.Track == t.ID || r.Kind == "video") && free(old.ID) {
-				return old.ID
+	keep := func(same func(old, r timeline.Rendition) bool) {
+		for i := range rs {
+			for _, old := range c.names {
+				if r := &rs[i]; r.ID == "" && !taken[old.ID] && old.Kind == r.Kind && same(old, *r) {
+					give(r, old.ID)
+				}
 			}
 		}
 	}
+	keep(func(old, r timeline.Rendition) bool {
+		return old.Track == r.Track && (r.IsVideo() || old.Language == r.Language)
+	})
+	keep(func(old, r timeline.Rendition) bool { return old.Language == r.Language && old.Height == r.Height })
+	for _, old := range c.names {
+		taken[old.ID] = true
+	}
+	for i := range rs {
+		if rs[i].ID == "" {
+			give(&rs[i], freeID(rs[i], taken))
+		}
+		c.names = remember(c.names, rs[i])
+	}
+}
+
+// remember keeps the newest of each name.
+func remember(names []timeline.Rendition, r timeline.Rendition) []timeline.Rendition {
+	names = slices.DeleteFunc(slices.Clone(names), func(o timeline.Rendition) bool { return o.ID == r.ID })
+	return append(names, r)
+}
+
+func freeID(r timeline.Rendition, taken map[string]bool) string {
 	base := "v" + strconv.Itoa(r.Height)
-	if t.Kind == media.Audio {
+	if !r.IsVideo() {
 		base = "a-" + cmp.Or(idLanguage(r.Language), "und")
 	}
-	for n := 1; ; n++ {
-		id := base
-		if n > 1 {
-			id += "-" + strconv.Itoa(n)
-		}
-		if free(id) {
-			return id
-		}
+	id := base
+	for n := 2; taken[id]; n++ {
+		id = base + "-" + strconv.Itoa(n)
 	}
+	return id
 }
 
 // idLanguage is a language as far as it can stand in a name.

@@ -2,12 +2,10 @@ package packager
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"slices"
 	"time"
 
@@ -52,12 +50,18 @@ type Publisher struct {
 	version storage.Version
 	open    timeline.GenerationName // the newest; the index names it together with its first row
 	past    Past
-	scale   map[string]uint32 // timescale of each rendition
+	scale   map[scaleOf]uint32
+}
+
+// scaleOf is what a timescale is of: a rendition may have another one in another generation.
+type scaleOf struct {
+	generation int
+	rendition  string
 }
 
 // OpenPublisher reads what the store holds of a channel and of this worker's index.
 func OpenPublisher(ctx context.Context, s storage.Store, channel, worker string, observe Observer, log *slog.Logger) (*Publisher, error) {
-	p := &Publisher{channel: channel, worker: worker, store: s, observe: observe, log: log, scale: map[string]uint32{}}
+	p := &Publisher{channel: channel, worker: worker, store: s, observe: observe, log: log, scale: map[scaleOf]uint32{}}
 	p.index = timeline.Index{Channel: channel, Worker: worker}
 	b, version, err := storage.ReadAll(ctx, s, timeline.RootKey(channel, worker), storage.Get{}, timeline.MaxIndex)
 	switch {
@@ -76,178 +80,66 @@ func OpenPublisher(ctx context.Context, s storage.Store, channel, worker string,
 // Past is what a Channel needs to go on.
 func (p *Publisher) Past() Past { return p.past }
 
-func (p *Publisher) readPast(ctx context.Context) error {
-	b, _, err := storage.ReadAll(ctx, p.store, timeline.ShapeKey(p.channel), storage.Get{}, timeline.MaxRecord)
-	if errors.Is(err, storage.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("read shape of %s: %w", p.channel, err)
-	}
-	shape, err := timeline.DecodeShape(b)
-	if err != nil {
-		return fmt.Errorf("read shape of %s: %w", p.channel, err)
-	}
-	p.past = Past{Shape: &shape, Last: shape.First, Slot: shape.First.S0 - 1, End: shape.First.T0}
-	p.know(shape.First)
-	for _, name := range p.index.Generations {
-		g, err := ReadGeneration(ctx, p.store, p.channel, shape, name)
-		if err != nil {
-			return err
-		}
-		p.know(g)
-		if g.Number > p.past.Last.Number {
-			p.past.Last, p.past.Slot = g, g.S0-1
-			p.past.End = max(p.past.End, g.T0)
-		}
-	}
-	for _, page := range p.index.Pages {
-		p.past.Slot = max(p.past.Slot, page.Last)
-	}
-	for _, r := range p.index.Rows {
-		p.past.Slot = max(p.past.Slot, r.Slot)
-	}
-	p.open = timeline.GenerationName{Number: shape.First.Number}
-	if n := len(p.index.Generations); n > 0 {
-		p.open = p.index.Generations[n-1]
-	}
-	if err := p.complete(ctx, shape); err != nil {
-		return err
-	}
-	for _, r := range p.index.Rows {
-		if ts := p.scale[r.Rendition]; ts > 0 && r.Generation == p.past.Last.Number {
-			if end := timeline.CeilRescale(r.End(), ts, p.past.Last.Timescale); end > p.past.End {
-				p.past.End, p.past.Seen = end, time.UnixMilli(r.Written)
-			}
-		}
-	}
-	return nil
-}
+// batchCuts is how many cuts are published together: what is put is not seen before the root that names it.
+const batchCuts = 32
 
-// orphans is how many slots after the last indexed one are looked at for objects that a killed worker put and did not index.
-const orphans = 64
-
-// complete lists what a worker that was killed had put and not yet listed, and puts a tombstone where it had put nothing: every
-// slot has one entry in every rendition.
-func (p *Publisher) complete(ctx context.Context, shape timeline.Shape) error {
-	g := p.past.Last
-	ref := shape.Reference
-	for n := 0; n < orphans; n++ {
-		r, ok, err := p.orphan(ctx, ref, p.past.Slot+1)
-		if err != nil {
-			return err
-		}
-		if !ok || r.Generation != g.Number {
-			break
-		}
-		p.list(r.RenditionRow)
-		p.past.Slot++
-	}
-	for _, r := range g.Renditions {
-		last := g.S0 - 1
-		for _, row := range p.index.Rows {
-			if row.Rendition == r.ID {
-				last = max(last, row.Slot)
-			}
-		}
-		for slot := max(last+1, p.past.Slot-orphans); slot <= p.past.Slot; slot++ {
-			row, ok, err := p.orphan(ctx, r.ID, slot)
-			if err != nil {
-				return err
-			}
-			if !ok {
-				row = tombstone(shape, g, r, slot)
-				if err := p.create(ctx, timeline.SegmentKey(p.channel, r.ID, slot), row.body); err != nil {
-					return err
-				}
-			}
-			p.list(row.RenditionRow)
-		}
-	}
-	return nil
-}
-
-// orphan is the row of a segment that may or may not be there.
-func (p *Publisher) orphan(ctx context.Context, rendition string, slot int64) (entry, bool, error) {
-	key := timeline.SegmentKey(p.channel, rendition, slot)
-	o, err := p.store.Get(ctx, key, storage.Get{})
-	if errors.Is(err, storage.ErrNotExist) {
-		return entry{}, false, nil
-	}
-	if err != nil {
-		return entry{}, false, err
-	}
-	o.Body.Close()
-	body, _, err := storage.ReadAll(ctx, p.store, key, storage.Get{}, segmentBytes+timeline.MaxIndex)
-	if err != nil {
-		return entry{}, false, err
-	}
-	r, _, err := CarriedRow(body)
-	if err != nil {
-		return entry{}, false, fmt.Errorf("read %s: %w", key, err)
-	}
-	r.Written = o.Modified.UnixMilli() // when it was put is when its worker was last there
-	return entry{r, body}, true, nil
-}
-
-func (p *Publisher) know(g timeline.Generation) {
-	for _, r := range g.Renditions {
-		p.scale[r.ID] = r.Timescale
-	}
-}
-
-// ReadGeneration reads the record that an index names.
-func ReadGeneration(ctx context.Context, s storage.Store, channel string, shape timeline.Shape, name timeline.GenerationName) (timeline.Generation, error) {
-	if name.Hash == "" {
-		return shape.First, nil
-	}
-	key := timeline.AnchorKeyNamed(channel, name)
-	b, _, err := storage.ReadAll(ctx, s, key, storage.Get{}, timeline.MaxRecord)
-	if err != nil {
-		return timeline.Generation{}, fmt.Errorf("read generation %s: %w", key, err)
-	}
-	g, err := timeline.DecodeGeneration(b)
-	if err == nil && g.Number != name.Number {
-		err = fmt.Errorf("it says that it is %d", g.Number)
-	}
-	if err != nil {
-		return g, fmt.Errorf("read generation %s: %w", key, err)
-	}
-	return g, nil
-}
-
-// Run publishes cuts until the channel of them is closed, and then what is left. It ends early only with its context.
-func (p *Publisher) Run(ctx context.Context, cuts <-chan Cut) error {
-	for cut := range cuts {
-		batch := []Cut{cut}
-		for more := true; more; {
-			select {
-			case c, ok := <-cuts:
-				if more = ok; ok {
-					batch = append(batch, c)
-				}
-			default:
-				more = false
-			}
+// Run publishes cuts until the channel of them is closed. It ends early with its context, or if a name that it needs is taken. done is
+// told of each cut that was published.
+func (p *Publisher) Run(ctx context.Context, cuts <-chan Cut, done func(Cut)) error {
+	for {
+		batch, more := gather(ctx, cuts)
+		if len(batch) == 0 && !more {
+			return ctx.Err()
 		}
 		if err := p.publish(ctx, batch); err != nil {
 			return fmt.Errorf("publish %s: %w", p.channel, err)
 		}
+		for _, cut := range batch {
+			done(cut)
+		}
 	}
-	return nil
+}
+
+// gather waits for a cut and takes those that are there already with it.
+func gather(ctx context.Context, cuts <-chan Cut) (batch []Cut, more bool) {
+	select {
+	case c, ok := <-cuts:
+		if !ok {
+			return nil, false
+		}
+		batch = append(batch, c)
+	case <-ctx.Done():
+		return nil, false
+	}
+	for len(batch) < batchCuts {
+		select {
+		case c, ok := <-cuts:
+			if !ok {
+				return batch, true // and none the next time
+			}
+			batch = append(batch, c)
+		default:
+			return batch, true
+		}
+	}
+	return batch, true
 }
 
 // publish puts everything of a batch, and then the root that names it.
 func (p *Publisher) publish(ctx context.Context, batch []Cut) error {
 	var seen []*Closed
+	news := false
 	for _, cut := range batch {
 		var err error
 		switch cut := cut.(type) {
 		case *Opened:
 			err = p.opened(ctx, cut)
 		case *Closed:
-			err = p.closed(ctx, cut)
-			seen = append(seen, cut)
+			var stored bool
+			if stored, err = p.closed(ctx, cut); stored {
+				seen = append(seen, cut)
+			}
+			news = true
 		case *Lost:
 			err = p.lost(ctx, cut)
 		}
@@ -255,7 +147,7 @@ func (p *Publisher) publish(ctx context.Context, batch []Cut) error {
 			return err
 		}
 	}
-	if len(seen) == 0 {
+	if !news {
 		return nil
 	}
 	if err := p.putRoot(ctx); err != nil {
@@ -282,6 +174,7 @@ func (p *Publisher) opened(ctx context.Context, o *Opened) error {
 	if o.Shape != nil {
 		b, _ := o.Shape.Encode()
 		if err := p.create(ctx, timeline.ShapeKey(p.channel), b); err != nil {
+			p.observe.Divergence()
 			return err
 		}
 	} else {
@@ -296,22 +189,25 @@ func (p *Publisher) opened(ctx context.Context, o *Opened) error {
 	return nil
 }
 
-func (p *Publisher) closed(ctx context.Context, c *Closed) error {
+// closed puts a slot's entry, and tells whether what stands under its name is it.
+func (p *Publisher) closed(ctx context.Context, c *Closed) (stored bool, err error) {
 	key := timeline.SegmentKey(p.channel, c.Rendition, c.Row.Slot)
-	err := p.create(ctx, key, c.Body)
+	err = p.create(ctx, key, c.Body)
 	var diverged *DivergenceError
 	if errors.As(err, &diverged) {
-		return p.diverge(ctx, c)
+		return false, p.diverge(ctx, c)
 	}
 	if err != nil {
-		return err
+		return false, err
 	}
 	p.list(timeline.RenditionRow{Rendition: c.Rendition, Row: c.Row})
-	return nil
+	return true, nil
 }
 
 // diverge keeps aside what can't stand under its name, and lists what does.
 func (p *Publisher) diverge(ctx context.Context, c *Closed) error {
+	p.observe.Divergence()
+	p.observe.Segment(c.Rendition, "divergent", 0)
 	p.log.Error("divergence", "channel", p.channel, "rendition", c.Rendition, "slot", c.Row.Slot, "hash", c.Row.Hash.Short())
 	if err := p.create(ctx, timeline.AltKey(p.channel, c.Rendition, c.Row.Slot, c.Row.Hash), c.Body); err != nil {
 		return err
@@ -385,7 +281,7 @@ func (p *Publisher) lost(ctx context.Context, l *Lost) error {
 	for _, e := range l.Entries {
 		p.log.Warn("media lost", "channel", p.channel, "slot", l.Slot, "track", e.Track, "rendition", e.Rendition, "reason", e.Reason, "frames", e.Frames, "units", e.Units,
 			"from", timeline.UTC(e.First, e.Timescale), "to", timeline.UTC(e.Last, e.Timescale))
-		p.observe.Lost(float64(e.Last-e.First) / float64(e.Timescale))
+		p.observe.Lost(float64(e.Duration) / float64(max(1, e.Timescale)))
 	}
 	return nil
 }
@@ -410,7 +306,6 @@ func (p *Publisher) create(ctx context.Context, key string, body []byte) error {
 		if err == nil && bytes.Equal(there, body) {
 			return nil
 		}
-		p.observe.Divergence()
 		return &DivergenceError{key}
 	})
 }
@@ -464,103 +359,4 @@ func (p *Publisher) putRoot(ctx context.Context) error {
 		}
 		return err
 	})
-}
-
-// page moves rows that have become old out of the root into minute pages, those into hours and those into days.
-func (p *Publisher) page(ctx context.Context) error {
-	edge := int64(0)
-	for _, r := range p.index.Rows {
-		edge = max(edge, p.second(r))
-	}
-	old := func(r timeline.RenditionRow) bool {
-		return p.second(r)-p.second(r)%60+60 <= edge-int64(rootRows/time.Second)
-	}
-	minutes := map[int64][]timeline.RenditionRow{}
-	for _, r := range p.index.Rows {
-		if old(r) {
-			t := p.second(r) - p.second(r)%60
-			minutes[t] = append(minutes[t], r)
-		}
-	}
-	if len(minutes) == 0 {
-		return nil
-	}
-	for _, t := range slices.Sorted(maps.Keys(minutes)) {
-		if err := p.putPage(ctx, "minute", t, minutes[t]); err != nil {
-			return err
-		}
-	}
-	p.index.Rows = slices.DeleteFunc(p.index.Rows, old)
-	if err := p.rollUp(ctx, "minute", "hour", 3600, edge); err != nil {
-		return err
-	}
-	return p.rollUp(ctx, "hour", "day", 86400, edge)
-}
-
-func (p *Publisher) second(r timeline.RenditionRow) int64 {
-	ts := p.scale[r.Rendition]
-	if ts == 0 {
-		panic("packager: a row of rendition " + r.Rendition + ", of which no generation of the index speaks")
-	}
-	return timeline.UTC(r.Start, ts).Unix()
-}
-
-// putPage writes a page under the first revision that is free.
-func (p *Publisher) putPage(ctx context.Context, span string, t int64, rows []timeline.RenditionRow) error {
-	slices.SortStableFunc(rows, func(a, b timeline.RenditionRow) int {
-		return cmp.Or(cmp.Compare(a.Slot, b.Slot), cmp.Compare(a.Rendition, b.Rendition))
-	})
-	body := timeline.Index{Channel: p.channel, Worker: p.worker, Rows: rows}.Encode()
-	for revision := 0; ; revision++ {
-		key := timeline.PageKey(p.channel, span, t, p.worker, revision)
-		var diverged *DivergenceError
-		if err := p.create(ctx, key, body); errors.As(err, &diverged) {
-			continue
-		} else if err != nil {
-			return err
-		}
-		p.index.Pages = append(p.index.Pages, timeline.Page{Key: key, First: rows[0].Slot, Last: rows[len(rows)-1].Slot})
-		return nil
-	}
-}
-
-// rollUp merges the pages of one span into those of a longer one, where that is over.
-func (p *Publisher) rollUp(ctx context.Context, from, to string, seconds, edge int64) error {
-	groups := map[int64][]timeline.Page{}
-	for _, page := range p.index.Pages {
-		if span, t, ok := timeline.ParsePageKey(p.channel, page.Key); ok && span == from && t-t%seconds+seconds <= edge-2*int64(rootRows/time.Second) {
-			groups[t-t%seconds] = append(groups[t-t%seconds], page)
-		}
-	}
-	for _, t := range slices.Sorted(maps.Keys(groups)) {
-		var rows []timeline.RenditionRow
-		for _, page := range groups[t] {
-			more, err := p.readPage(ctx, page.Key)
-			if err != nil {
-				return err
-			}
-			rows = append(rows, more...)
-		}
-		if err := p.putPage(ctx, to, t, rows); err != nil {
-			return err
-		}
-		p.index.Pages = slices.DeleteFunc(p.index.Pages, func(page timeline.Page) bool { return slices.Contains(groups[t], page) })
-	}
-	slices.SortFunc(p.index.Pages, func(a, b timeline.Page) int {
-		return cmp.Or(cmp.Compare(a.First, b.First), cmp.Compare(a.Key, b.Key))
-	})
-	return nil
-}
-
-func (p *Publisher) readPage(ctx context.Context, key string) (rows []timeline.RenditionRow, err error) {
-	err = p.insist(ctx, key, func(ctx context.Context) error {
-		b, _, err := storage.ReadAll(ctx, p.store, key, storage.Get{}, timeline.MaxIndex)
-		if err != nil {
-			return err
-		}
-		x, err := timeline.DecodeIndex(b)
-		rows = x.Rows
-		return err
-	})
-	return rows, err
 }

@@ -19,6 +19,7 @@ import (
 	"flambeau/packager/timeline"
 	"flambeau/storage"
 	"flambeau/storage/memory"
+	"flambeau/storage/storagetest"
 )
 
 type counts struct {
@@ -45,7 +46,7 @@ func publishAll(t *testing.T, s storage.Store, cuts []Cut) *counts {
 	}
 	ch := make(chan Cut)
 	done := make(chan error)
-	go func() { done <- p.Run(t.Context(), ch) }()
+	go func() { done <- p.Run(t.Context(), ch, func(Cut) {}) }()
 	for _, cut := range cuts {
 		ch <- cut
 	}
@@ -187,10 +188,19 @@ func (w *watched) Put(ctx context.Context, key string, body []byte, how storage.
 	return w.Store.Put(ctx, key, body, how)
 }
 
-// TestKilledAtAnyPutAndStartedAgain kills the worker at each of its puts in turn, and starts another on what is left.
+// TestKilledAtAnyPutAndStartedAgain kills the worker at each of its puts in turn, and starts another on what is left: in one generation,
+// and over a change of generation.
 func TestKilledAtAnyPutAndStartedAgain(t *testing.T) {
-	script := "segment 2s\nvideo fps=25 gop=50 to=9\naudio lang=eng from=0.01 to=9\n"
-	later := strings.ReplaceAll(script, "to=9", "to=9 start=9000000")
+	for name, script := range map[string]string{
+		"one generation":  "segment 2s\nvideo fps=25 gop=50 to=9\naudio lang=eng from=0.01 to=9\n",
+		"two generations": "segment 2s\nvideo fps=25 gop=50 to=4 pid=256\nvideo fps=25 gop=50 from=4 to=9 pid=256 params=2\naudio lang=eng from=0.01 to=9 pid=257\n",
+	} {
+		t.Run(name, func(t *testing.T) { killAtEach(t, script) })
+	}
+}
+
+func killAtEach(t *testing.T, script string) {
+	later := "segment 2s\nvideo fps=25 gop=50 to=9 start=9000000\naudio lang=eng from=0.01 to=9 start=9000000\n"
 	for kill := 1; ; kill++ {
 		finished := false
 		for _, took := range []bool{false, true} {
@@ -334,4 +344,120 @@ func TestADayOfAirIsInAHandfulOfPages(t *testing.T) {
 	if len(p.index.Rows) > 100 || spans["day"] != 1 || spans["hour"] > 24 || spans["minute"] > 66 {
 		t.Errorf("%d rows in the root, pages: %v", len(p.index.Rows), spans)
 	}
+}
+
+// TestAWorkerUnderAnotherNameGoesOn: a container that is made again has another host name.
+func TestAWorkerUnderAnotherNameGoesOn(t *testing.T) {
+	s := memory.New()
+	publishAll(t, s, tell(t, "segment 2s\nvideo fps=25 gop=50 to=300\naudio lang=eng from=0.01 to=300\n"))
+	c := &counts{results: map[string]int{}}
+	p, err := OpenPublisher(t.Context(), s, "story", "b", c, quiet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	channel := NewChannel(Config{Channel: "story", Worker: "b", Input: "script", Segment: 2 * time.Second, Part: 500 * time.Millisecond}, p.Past())
+	for _, e := range append(eventsOf(t, "segment 2s\nvideo fps=25 gop=50 to=9 start=7000\naudio lang=eng from=0.01 to=9 start=7000\n"), media.End{}) {
+		if err := p.publish(t.Context(), channel.Push(e)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r := mustHold(t, s)
+	if c.divergences != 0 || c.results["stored"] == 0 || r.Generations != 2 {
+		t.Errorf("%d divergences, %v, %d generations", c.divergences, c.results, r.Generations)
+	}
+}
+
+// TestAnotherSampleRateIsNoOtherTime: rows of a rendition are paged by the timescale of their own generation.
+func TestAnotherSampleRateIsNoOtherTime(t *testing.T) {
+	s := memory.New()
+	c := publishAll(t, s, tell(t, "segment 2s\nvideo fps=25 gop=50 to=400 pid=256\naudio lang=eng from=0.01 to=60 pid=257\naudio rate=44100 lang=eng from=60 to=400 pid=257\n"))
+	mustHold(t, s)
+	b, _, err := storage.ReadAll(t.Context(), s, timeline.RootKey("story", "a"), storage.Get{}, 1<<30)
+	if err != nil {
+		t.Fatal(err)
+	}
+	x, err := timeline.DecodeIndex(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(x.Pages) > 7 || c.divergences != 0 {
+		t.Errorf("%d pages for 400 s, %d divergences", len(x.Pages), c.divergences)
+	}
+}
+
+// failing panics where it is asked to.
+type failing struct {
+	storage.Store
+	on string
+}
+
+func (f failing) Put(ctx context.Context, key string, body []byte, how storage.Put) (storage.Version, error) {
+	if strings.Contains(key, f.on) {
+		panic("a bug at " + key)
+	}
+	return f.Store.Put(ctx, key, body, how)
+}
+
+type nonsense struct{ media.Event }
+
+// TestAPanicOfEitherIsAnErrorOfTheChannel: and nothing of the channel is left running, or the bubble would not end.
+func TestAPanicOfEitherIsAnErrorOfTheChannel(t *testing.T) {
+	for name, last := range map[string]media.Event{"the publisher": media.End{}, "the machine": nonsense{}} {
+		synctest.Test(t, func(t *testing.T) {
+			var s storage.Store = memory.New()
+			if name == "the publisher" {
+				s = failing{s, "/seg/"}
+			}
+			p, err := OpenPublisher(t.Context(), s, "story", "a", &counts{results: map[string]int{}}, quiet)
+			if err != nil {
+				t.Fatal(err)
+			}
+			events := make(chan media.Event, 10000)
+			for _, e := range append(eventsOf(t, "segment 2s\nvideo fps=25 gop=50 to=9\n"), last) {
+				events <- e
+			}
+			c := NewChannel(Config{Channel: "story", Worker: "a", Segment: 2 * time.Second, Part: 500 * time.Millisecond}, p.Past())
+			if err := Run(t.Context(), events, c, p); err == nil || !strings.Contains(err.Error(), "panic") {
+				t.Errorf("a panic of %s: %v", name, err)
+			}
+		})
+	}
+}
+
+// TestAStoreThatHangsBoundsWhatWaits: the machine waits, and what waits is not more than it may be.
+func TestAStoreThatHangsBoundsWhatWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &storagetest.Faulty{Store: memory.New(), Decide: func(op storagetest.Op) storagetest.Fault {
+			return storagetest.Fault{Hang: op.Name == "put" && strings.Contains(op.Key, "/seg/")}
+		}}
+		p, err := OpenPublisher(t.Context(), s, "story", "a", &counts{results: map[string]int{}}, quiet)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, stop := context.WithCancel(t.Context())
+		events := make(chan media.Event)
+		c := NewChannel(Config{Channel: "story", Worker: "a", Segment: 2 * time.Second, Part: 500 * time.Millisecond}, p.Past())
+		done := make(chan error, 1)
+		go func() { done <- Run(ctx, events, c, p) }()
+		sent, big := 0, make([]byte, 1<<20)
+		for _, e := range eventsOf(t, "segment 2s\nvideo fps=25 gop=50 to=60\n") {
+			if s, ok := e.(*media.Sample); ok {
+				s.Data = big
+			}
+			select {
+			case events <- e:
+				sent++
+				continue
+			case <-time.After(time.Second):
+			}
+			break
+		}
+		if most := cutBytes/len(big) + 4*50; sent > most {
+			t.Errorf("%d MiB were taken, at most %d", sent, most)
+		}
+		stop()
+		if err := <-done; err == nil {
+			t.Error("it ended as if all were well")
+		}
+	})
 }

@@ -2,47 +2,97 @@ package packager
 
 import (
 	"context"
+	"fmt"
+	"runtime/debug"
+
+	"golang.org/x/sync/semaphore"
 
 	"flambeau/packager/media"
 )
 
-// cutQueue is how many cuts may wait for the publisher. When it is full the machine waits, then the queue of events before it
-// fills, and then the worker drops what arrives and says so: memory stays bounded, and ingest never waits.
-const cutQueue = 256
+const (
+	// cutQueue is how many cuts may wait for the publisher, and cutBytes how many bytes of segments. When that is full the machine
+	// waits, then the queue of events before it fills, and then the worker drops what arrives and says so: memory stays bounded, and
+	// ingest never waits.
+	cutQueue = 256
+	cutBytes = 64 << 20
+)
 
 // Run pushes events through a channel and publishes what it cuts, until events is closed; then it closes what is open, publishes
-// that too, and returns. It ends early only with its context.
+// that too, and returns. It ends early only with its context, or when the machine or the publisher failed; then nothing of it is left
+// running.
 //
 //	events ─► Channel.Push ─► cuts ─► Publisher.Run
 func Run(ctx context.Context, events <-chan media.Event, c *Channel, p *Publisher) error {
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
 	cuts := make(chan Cut, cutQueue)
-	done := make(chan error, 1)
-	stop, cancel := context.WithCancel(ctx)
-	defer cancel()
+	room := semaphore.NewWeighted(cutBytes)
+	published := make(chan error, 1)
 	go func() {
-		defer cancel()
-		done <- p.Run(ctx, cuts)
+		err := guarded(func() error {
+			return p.Run(ctx, cuts, func(cut Cut) { room.Release(weight(cut)) })
+		})
+		if err != nil {
+			stop(err)
+		}
+		published <- err
 	}()
-	send := func(out []Cut) {
+	failed := guarded(func() error { return feed(ctx, events, c, cuts, room) })
+	if failed != nil {
+		stop(failed)
+	}
+	close(cuts)
+	if err := <-published; failed == nil || context.Cause(ctx) == err {
+		return err
+	}
+	return failed
+}
+
+// feed is the machine's loop.
+func feed(ctx context.Context, events <-chan media.Event, c *Channel, cuts chan<- Cut, room *semaphore.Weighted) error {
+	for {
+		var out []Cut
+		var more bool
+		select {
+		case e, ok := <-events:
+			if more = ok; !ok {
+				e = media.End{Reason: "stop"}
+			}
+			out = c.Push(e)
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
 		for _, cut := range out {
+			if err := room.Acquire(ctx, weight(cut)); err != nil {
+				return context.Cause(ctx)
+			}
 			select {
 			case cuts <- cut:
-			case <-stop.Done():
+			case <-ctx.Done():
+				return context.Cause(ctx)
 			}
 		}
-	}
-	for {
-		select {
-		case e, more := <-events:
-			if !more {
-				send(c.Push(media.End{Reason: "stop"}))
-				close(cuts)
-				return <-done
-			}
-			send(c.Push(e))
-		case <-stop.Done():
-			close(cuts)
-			return <-done
+		if !more {
+			return nil
 		}
 	}
+}
+
+// weight is what a cut holds of cutBytes; a single one never more than all.
+func weight(cut Cut) int64 {
+	if c, ok := cut.(*Closed); ok {
+		return min(int64(len(c.Body)), cutBytes)
+	}
+	return 0
+}
+
+// guarded turns a panic into an error: one channel's bug is not every channel's end.
+func guarded(f func() error) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("panic: %v\n%s", r, debug.Stack())
+		}
+	}()
+	return f()
 }

@@ -128,7 +128,7 @@ func tell(t *testing.T, script string) (cuts []Cut) {
 	for _, e := range eventsOf(t, script) {
 		if _, again := e.(restart); again {
 			cuts = append(cuts, c.Push(media.End{Reason: "stop"})...)
-			c = NewChannel(cfg, Past{Shape: c.shape, Last: c.gen, Slot: c.slot, End: c.end, Seen: c.arrived})
+			c = NewChannel(cfg, Past{Shape: c.shape, Last: c.gen, Slot: c.slot, End: c.end, Seen: c.arrived, Names: c.names})
 			c.Push(media.Begin{Tracks: e.(restart).Tracks})
 			continue
 		}

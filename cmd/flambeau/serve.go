@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/pprof"
-	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -30,7 +29,7 @@ const (
 	closeLimit = 3 * time.Second
 	// eventQueue is how many events may wait between a worker and its channel's machine; a live worker drops and counts what
 	// comes beyond.
-	eventQueue = 4096
+	eventQueue = 1024
 	// headerLimit and headerBytes are what a client may take, in time and size, to say what it wants.
 	headerLimit = 10 * time.Second
 	headerBytes = 16 << 10
@@ -229,7 +228,7 @@ func (p *process) writeOnce(ctx context.Context, ch ChannelConfig) (err error) {
 	drain, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	defer context.AfterFunc(ctx, func() { time.AfterFunc(drainLimit, cancel) })()
-	err = guarded(func() error { return packager.Run(drain, events, machine, pub) })
+	err = packager.Run(drain, events, machine, pub)
 	stop()
 	for range events {
 		// What the worker still says after a failure has nowhere to go; the machine that would name it is gone.
@@ -245,16 +244,6 @@ func inputNames(inputs []ingest.Source) string {
 		names = append(names, fmt.Sprint(in))
 	}
 	return strings.Join(names, " ")
-}
-
-// guarded turns a panic into an error: one channel's bug is not every channel's end.
-func guarded(f func() error) (err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			err = fmt.Errorf("panic: %v\n%s", r, debug.Stack())
-		}
-	}()
-	return f()
 }
 
 type listener struct {

@@ -210,11 +210,3 @@ func (w *world) gaps() {
 		}
 	}
 }
-
-// TestAPanicIsAnErrorOfItsChannel: a panic in one channel is an error of that channel.
-func TestAPanicIsAnErrorOfItsChannel(t *testing.T) {
-	err := guarded(func() error { panic("a bug") })
-	if err == nil || !strings.Contains(err.Error(), "a bug") {
-		t.Errorf("%v", err)
-	}
-}

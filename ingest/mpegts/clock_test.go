@@ -78,6 +78,18 @@ func TestTimestampsWithoutTheirMarkersAreNotBelieved(t *testing.T) {
 	}
 }
 
+func TestAPictureShownHoursAfterItIsDecodedOrBeforeIsNotBelieved(t *testing.T) {
+	for _, pts := range []int64{9000 + 1<<32, 9000 + maxAhead + 1, 8999} {
+		m := announced()
+		m.video(pts, 9000, first)
+		m.video(12600+maxAhead, 12600, first)
+		events, d := demux(m.out, Options{})
+		if got := samples(events, testVideo); len(got) != 1 || got[0].PTS != 12600+maxAhead || got[0].DTS != 12600 || d.Errors()["timestamp"] != 1 {
+			t.Errorf("%d: %d pictures, %v", pts, len(got), wrong(d))
+		}
+	}
+}
+
 func TestAHeaderTooShortForItsTimestampHasNone(t *testing.T) {
 	m := announced()
 	b := append([]byte{0, 0, 1, 0xe0, 0, 0, 0x80, 0x80, 0}, first...)

@@ -12,6 +12,11 @@ type parser interface {
 // maxHeader is the longest PES header (ISO/IEC 13818-1, 2.4.3.6).
 const maxHeader = 9 + 255
 
+// maxAhead is how much later than it is decoded a unit may be shown, in ticks: a decoder reorders 16 frames at most (ISO/IEC 14496-10,
+// A.3.1), which is four seconds of four a second. A pair of timestamps that says more, or that a unit is shown before it is decoded, is
+// not believed, and the unit's time is counted on from those before it: one flipped bit of a PTS would else be a jump of hours.
+const maxAhead = 5 * timescale
+
 // elementary is one PID with PES packets.
 type elementary struct {
 	*track
@@ -156,7 +161,7 @@ func (e *elementary) stamp(h []byte) (s stamp) {
 	if ok && flags == 3 {
 		dts, ok = timestamp(h[14:19])
 	}
-	if !ok {
+	if !ok || (pts-dts)&uint64(wrap-1) > maxAhead {
 		e.d.count(badTimestamp, 1)
 		return stamp{}
 	}

@@ -17,7 +17,7 @@ const (
 	tooMany                      // programmes and streams beyond the limits
 	badPES                       // PES packets with a broken header
 	shortPES                     // PES packets that end before their length
-	badTimestamp                 // timestamps without their marker bits
+	badTimestamp                 // timestamps without their marker bits, or not fit to be a pair
 	noTime                       // units without a timestamp, and without one to count from
 	noParameters                 // units before the parameters that they need
 	badParameters                // parameter sets that can't be read

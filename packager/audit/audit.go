@@ -60,7 +60,7 @@ var ErrNoChannel = errors.New("audit: no such channel")
 
 // Run walks a channel. Findings are in the report; the error is of the walk itself.
 func Run(ctx context.Context, s storage.Store, channel string, span Span) (Report, error) {
-	w := &walk{ctx: ctx, store: s, channel: channel, span: span, losses: map[int64][]timeline.LossEntry{}, records: map[int]string{}}
+	w := &walk{ctx: ctx, store: s, channel: channel, span: span, losses: map[string][]timeline.LossEntry{}, records: map[int]string{}}
 	w.report.Channel = channel
 	if err := w.readIndex(); err != nil {
 		return w.report, err
@@ -84,8 +84,8 @@ type walk struct {
 	span    Span
 	report  Report
 	tl      timeline.Timeline
-	records map[int]string // short hash of each generation's record
-	losses  map[int64][]timeline.LossEntry
+	records map[int]string                  // short hash of each generation's record
+	losses  map[string][]timeline.LossEntry // of each rendition
 }
 
 func (w *walk) find(key, format string, args ...any) {
@@ -219,19 +219,24 @@ func (w *walk) readLosses() error {
 			w.find(info.Key, "%v", err)
 			continue
 		}
-		w.losses[l.Slot] = append(w.losses[l.Slot], l.Entries...)
+		for _, e := range l.Entries {
+			if e.Timescale == 0 {
+				w.find(info.Key, "an entry without timescale")
+				continue
+			}
+			w.losses[e.Rendition] = append(w.losses[e.Rendition], e)
+		}
 		w.report.Losses += len(l.Entries)
 	}
 	return nil
 }
 
-// lossNear tells whether a loss record speaks of a rendition, or of the whole feed, at a slot or next to it.
-func (w *walk) lossNear(rendition string, slot int64) bool {
-	for s := slot - 1; s <= slot+1; s++ {
-		for _, e := range w.losses[s] {
-			if e.Rendition == rendition || e.Rendition == "" {
-				return true
-			}
+// named tells whether a loss record of the rendition speaks of the time between two instants, to a second.
+func (w *walk) named(r timeline.Rendition, from, to int64) bool {
+	for _, e := range w.losses[r.ID] {
+		margin := int64(e.Timescale)
+		if timeline.Rescale(e.First-margin, e.Timescale, r.Timescale) <= max(from, to) && timeline.Rescale(e.Last+margin, e.Timescale, r.Timescale) >= min(from, to) {
+			return true
 		}
 	}
 	return false
@@ -286,7 +291,7 @@ func (w *walk) rows() error {
 				return err
 			}
 			if before != nil {
-				w.follows(key, line.Rendition, *before, *row)
+				w.follows(key, r, *before, *row)
 			}
 			before = row
 		}
@@ -311,7 +316,7 @@ func (w *walk) count(row timeline.Row, start, end time.Time) {
 }
 
 // follows: slots go up by one, generations never down, and within one media time has neither hole nor overlap.
-func (w *walk) follows(key, rendition string, before, row timeline.Row) {
+func (w *walk) follows(key string, r timeline.Rendition, before, row timeline.Row) {
 	if row.Generation < before.Generation {
 		w.find(key, "is of generation %d, after one of %d", row.Generation, before.Generation)
 	}
@@ -319,7 +324,7 @@ func (w *walk) follows(key, rendition string, before, row timeline.Row) {
 	if row.Generation != before.Generation || gap || row.Slot != before.Slot+1 {
 		return
 	}
-	if d := row.Start - before.End(); d != 0 && !w.lossNear(rendition, row.Slot) {
+	if d := row.Start - before.End(); d != 0 && !w.named(r, before.End(), row.Start) {
 		w.find(key, "starts %d ticks after slot %d ends, and no loss record says why", d, before.Slot)
 	}
 }
