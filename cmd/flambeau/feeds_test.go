@@ -630,7 +630,7 @@ counted unannounced 1
 `,
 	// The clock wraps in the middle, and nobody sees it.
 	"rollover-1fps": `
-v72 avc1.64000b 128x72: 20 of 20 frames, 1 segments, 0 dependent
+v72 avc1.64000b 128x72: 20 of 20 frames, 2 segments, 1 dependent
 counted unannounced 1
 `,
 	"scte35-exo": `
