@@ -100,7 +100,11 @@ func (p *Publisher) Run(ctx context.Context, cuts <-chan Cut, done func(Cut)) er
 	}
 }
 
-// gather waits for a cut and takes those that are there already with it.
+// gatherFor is how long the cuts of a slot's other renditions are waited for, so that one root names them all: a root costs as much as an
+// object.
+const gatherFor = 40 * time.Millisecond
+
+// gather waits for a cut and takes those that come right after it with it.
 func gather(ctx context.Context, cuts <-chan Cut) (batch []Cut, more bool) {
 	select {
 	case c, ok := <-cuts:
@@ -111,6 +115,8 @@ func gather(ctx context.Context, cuts <-chan Cut) (batch []Cut, more bool) {
 	case <-ctx.Done():
 		return nil, false
 	}
+	enough := time.NewTimer(gatherFor)
+	defer enough.Stop()
 	for len(batch) < batchCuts {
 		select {
 		case c, ok := <-cuts:
@@ -118,7 +124,7 @@ func gather(ctx context.Context, cuts <-chan Cut) (batch []Cut, more bool) {
 				return batch, true // and none the next time
 			}
 			batch = append(batch, c)
-		default:
+		case <-enough.C:
 			return batch, true
 		}
 	}

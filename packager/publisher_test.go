@@ -154,7 +154,15 @@ func TestWhateverRequestFailsTheStoreEndsUpTheSame(t *testing.T) {
 // TestTheIndexNamesOnlyWhatIsThere looks into the store after each put.
 func TestTheIndexNamesOnlyWhatIsThere(t *testing.T) {
 	s := &watched{Store: memory.New(), t: t}
-	publishAll(t, s, tell(t, ninety))
+	p, err := OpenPublisher(t.Context(), s, "story", "a", &counts{results: map[string]int{}}, quiet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, cut := range tell(t, ninety) {
+		if err := p.publish(t.Context(), []Cut{cut}); err != nil {
+			t.Fatal(err)
+		}
+	}
 	if s.roots < 10 {
 		t.Fatalf("%d roots were looked at", s.roots)
 	}
