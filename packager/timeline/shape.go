@@ -32,7 +32,7 @@ type Generation struct {
 	T0         int64       `json:"t0"`        // media time of its first reference frame since 1970, in ticks of Timescale
 	Timescale  uint32      `json:"timescale"` // of the reference rendition
 	S0         int64       `json:"s0"`        // its first slot
-	Why        string      `json:"why"`       // "start", "restart", "jump", "tracks", "parameters", "silence"
+	Why        string      `json:"why"`       // "start", "restart", "silence", "jump", "tracks", "parameters", "phase"
 	Renditions []Rendition `json:"renditions"`
 }
 
