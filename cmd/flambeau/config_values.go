@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/url"
 	"path"
@@ -190,7 +191,11 @@ func parseInput(s string) (string, error) {
 	var known []string
 	for _, in := range inputSchemes {
 		if in.name == u.Scheme {
-			return s, in.check(s)
+			if err := in.check(s); err != nil {
+				return s, err
+			}
+			_, err := openInput(s, slog.New(slog.DiscardHandler)) // what is accepted here is what serve opens
+			return s, err
 		}
 		known = append(known, in.name)
 	}
