@@ -195,8 +195,12 @@ func (c *Channel) sample(s *media.Sample) {
 		c.collect(s)
 		return
 	}
-	if c.change != "" && s.Track == c.newReference() && s.Key {
-		c.turnGeneration(c.change, true, []*media.Sample{s})
+	if c.change != "" && s.Track == c.newReference() && s.Key && sane(s) {
+		if c.goesOn(s) {
+			c.turnGeneration(c.change, true, []*media.Sample{s})
+		} else {
+			c.turnGeneration("jump", false, []*media.Sample{s}) // another source, with another clock
+		}
 		return
 	}
 	l := c.lane(s.Track)
@@ -263,6 +267,12 @@ func (c *Channel) steady(s *media.Sample) bool {
 // near tells whether an instant is where the reference is.
 func (c *Channel) near(at int64) bool {
 	return abs(at-c.frontier) <= ticks(holdLimit, c.gen.Timescale)
+}
+
+// goesOn tells whether a reference sample is of the clock that runs.
+func (c *Channel) goesOn(s *media.Sample) bool {
+	d := int64(s.DTS - c.ref.lastDTS)
+	return !c.ref.hasDTS || d <= ticks(jump, c.ref.r.SourceTimescale) && d >= -ticks(backStep, c.ref.r.SourceTimescale)
 }
 
 // take lets a sample of the running generation in.
