@@ -1,6 +1,8 @@
 package origin
 
 import (
+	"bytes"
+	"encoding/binary"
 	"fmt"
 	"io"
 	"net/http"
@@ -13,14 +15,14 @@ import (
 // bytes answers with a body that is in memory.
 func (s *Server) bytes(w http.ResponseWriter, r *http.Request, body []byte, etag string) (int, int64, error) {
 	if matches(r.Header.Get("If-None-Match"), etag) {
-		w.WriteHeader(http.StatusNotModified)
+		begin(w, http.StatusNotModified, 0)
 		return http.StatusNotModified, 0, nil
 	}
 	code, from, n, err := span(w, r, int64(len(body)), etag)
 	if err != nil {
 		return 0, 0, err
 	}
-	w.WriteHeader(code)
+	begin(w, code, n)
 	if r.Method == http.MethodHead {
 		return code, 0, nil
 	}
@@ -32,7 +34,7 @@ func (s *Server) bytes(w http.ResponseWriter, r *http.Request, body []byte, etag
 // between may wrap either.
 func (s *Server) file(w http.ResponseWriter, r *http.Request, o storage.Object, etag string) (int, int64, error) {
 	if matches(r.Header.Get("If-None-Match"), etag) {
-		w.WriteHeader(http.StatusNotModified)
+		begin(w, http.StatusNotModified, 0)
 		return http.StatusNotModified, 0, nil
 	}
 	code, from, n, err := span(w, r, o.Size, etag)
@@ -44,7 +46,7 @@ func (s *Server) file(w http.ResponseWriter, r *http.Request, o storage.Object, 
 			return 0, 0, err
 		}
 	}
-	w.WriteHeader(code)
+	begin(w, code, n)
 	if r.Method == http.MethodHead {
 		return code, 0, nil
 	}
@@ -61,20 +63,20 @@ func skip(body io.Reader, n int64) error {
 	return err
 }
 
-// span reads the Range header (RFC 9110, 14.2) and sets what goes with it. Several ranges, and units other than bytes, are
-// answered whole, as the RFC allows.
+// span reads the Range header (RFC 9110, 14.2: of GET alone) and sets what goes with it. Several ranges, and units other than
+// bytes, are answered whole, as the RFC allows.
 func span(w http.ResponseWriter, r *http.Request, size int64, etag string) (code int, from, n int64, err error) {
 	h := w.Header()
 	h.Set("Accept-Ranges", "bytes")
 	from, n, ok := int64(0), size, true
 	code = http.StatusOK
 	spec := r.Header.Get("Range")
-	if ir := r.Header.Get("If-Range"); ir != "" && ir != etag {
+	if ir := r.Header.Get("If-Range"); r.Method != http.MethodGet || ir != "" && ir != etag {
 		spec = ""
 	}
-	if bytes, is := strings.CutPrefix(spec, "bytes="); is && !strings.Contains(bytes, ",") {
+	if one, is := strings.CutPrefix(spec, "bytes="); is && !strings.Contains(one, ",") {
 		var whole bool
-		from, n, whole, ok = parseRange(bytes, size)
+		from, n, whole, ok = parseRange(one, size)
 		if !ok {
 			h.Set("Content-Range", "bytes */"+strconv.FormatInt(size, 10))
 			return 0, 0, 0, &refusal{code: http.StatusRequestedRangeNotSatisfiable, text: fmt.Sprintf("it has %d bytes", size)}
@@ -147,4 +149,36 @@ func acceptsGzip(r *http.Request) bool {
 		return q == "" || err == nil && weight > 0
 	}
 	return false
+}
+
+// peek reads a small object whole and tells whether it is a tombstone: boxes (ISO/IEC 14496-12, 4.2), and no movie fragment among
+// them. The view says so of newer slots; this is for those that have left it.
+func peek(o *storage.Object) (gap bool, err error) {
+	b, err := io.ReadAll(io.LimitReader(o.Body, maxTombstone))
+	if err != nil {
+		return false, err
+	}
+	if int64(len(b)) != o.Size {
+		return false, io.ErrUnexpectedEOF
+	}
+	o.Body.Close()
+	o.Body = io.NopCloser(bytes.NewReader(b))
+	return tombstone(b), nil
+}
+
+func tombstone(b []byte) bool {
+	if len(b) == 0 {
+		return false
+	}
+	for len(b) > 0 {
+		if len(b) < 8 || string(b[4:8]) == "moof" || string(b[4:8]) == "mdat" {
+			return false
+		}
+		n := binary.BigEndian.Uint32(b)
+		if n < 8 || uint64(n) > uint64(len(b)) {
+			return false
+		}
+		b = b[n:]
+	}
+	return true
 }

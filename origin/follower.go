@@ -3,7 +3,6 @@ package origin
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"slices"
 	"sync"
@@ -20,8 +19,10 @@ const (
 	pollMost  = 500 * time.Millisecond
 	// rootsEvery is how often it is looked whether a worker has begun a root.
 	rootsEvery = 10 * time.Second
-	// readTimeout is what one read of an index object may take.
+	// readTimeout is what one look may take; what was not read by then is read by the next.
 	readTimeout = 10 * time.Second
+	// rootTimeout is what the roots, which are asked all at once, may take: one that does not come holds up the others no longer.
+	rootTimeout = 4 * time.Second
 	// maxRoots is how many workers' roots of one channel are followed; further ones are ignored, and logged.
 	maxRoots = 16
 	// keepBeyond is how much more than the window a follower keeps, so that what a playlist has just dropped is still known.
@@ -42,31 +43,30 @@ type Follower struct {
 	poke    chan struct{}
 
 	mu      sync.Mutex
-	view    *View         // nil until something was published
+	view    *View         // nil until something was published; only Run sets it
 	changed chan struct{} // closed, and replaced, with each view
 	ready   bool          // the index was read once, whatever was in it
 	looked  time.Time     // when it was last tried
+	told    time.Time     // the latest channel time that was answered
 
 	// All below is owned by Run.
 	shape   *timeline.Shape
 	known   timeline.Timeline
 	gens    map[timeline.GenerationName]bool
+	past    past
 	roots   map[string]*root
 	alarmed map[timeline.Conflict]bool
+	fell    bool // that the edge would have fallen was logged
+	news    bool // known says more than the view
 	listed  time.Time
 	poll    time.Duration
-}
-
-type root struct {
-	version storage.Version
-	pages   map[string]bool // that are in known already
 }
 
 // NewFollower follows a channel once Run is called. window is how much of it live manifests show.
 func NewFollower(s storage.Store, channel string, window time.Duration, log *slog.Logger) *Follower {
 	return &Follower{
 		channel: channel, store: s, window: window, log: log, poke: make(chan struct{}, 1), changed: make(chan struct{}), looked: time.Now(),
-		gens: map[timeline.GenerationName]bool{}, roots: map[string]*root{}, alarmed: map[timeline.Conflict]bool{}, poll: pollMost,
+		gens: map[timeline.GenerationName]bool{}, past: newPast(), roots: map[string]*root{}, alarmed: map[timeline.Conflict]bool{}, poll: pollMost,
 	}
 }
 
@@ -89,6 +89,22 @@ func (f *Follower) Looked() time.Time {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.looked
+}
+
+// Time is channel time: the media time at the edge plus what has passed since this origin first saw that edge, so that what a
+// player takes for just available is. An edge that comes late makes it stand still: on one origin it never goes back. Before
+// anything is published it is the wall clock's, which binds nothing: a channel need not be near it.
+func (f *Follower) Time() time.Time {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	now := time.Now()
+	if f.view == nil || f.view.End.IsZero() {
+		return now
+	}
+	if t := f.view.End.Add(now.Sub(f.view.Seen)); t.After(f.told) {
+		f.told = t
+	}
+	return f.told
 }
 
 // Wait returns the first view that is ok, or the newest there is (which may be nil) and an error when ctx ends.
@@ -140,7 +156,7 @@ func (f *Follower) Run(ctx context.Context) error {
 	}
 }
 
-// look reads what has changed since the last look, and shows it.
+// look reads what has changed since the last look, and shows it. What one root has to say waits for no other.
 func (f *Follower) look(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
@@ -149,170 +165,115 @@ func (f *Follower) look(ctx context.Context) error {
 			return err
 		}
 	}
+	var listing error
 	if time.Since(f.listed) >= rootsEvery || len(f.roots) == 0 {
-		if err := f.listRoots(ctx); err != nil {
-			return err
-		}
+		listing = f.listRoots(ctx)
 	}
-	news := false
-	for key, r := range f.roots {
-		changed, err := f.readRoot(ctx, key, r)
-		if err != nil {
-			return err
-		}
-		news = news || changed
-	}
-	f.mu.Lock()
-	f.ready = true
-	f.mu.Unlock()
-	if news {
+	fresh, reading := f.readRoots(ctx)
+	broken := f.take(ctx, fresh)
+	// A playlist never grows at its old end, so the first view waits for the pages.
+	waits := f.view == nil && f.hopes()
+	if f.news && !waits {
 		f.show()
 	}
-	return nil
+	if listing == nil && reading == nil && !waits {
+		f.isReady()
+	}
+	return errors.Join(listing, reading, broken)
 }
 
-func (f *Follower) readShape(ctx context.Context) error {
-	b, _, err := storage.ReadAll(ctx, f.store, timeline.ShapeKey(f.channel), storage.Get{}, timeline.MaxRecord)
-	if errors.Is(err, storage.ErrNotExist) {
-		f.mu.Lock()
-		f.ready = true
-		f.mu.Unlock()
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	s, err := timeline.DecodeShape(b)
-	if err != nil {
-		return err
-	}
-	f.shape, f.known = &s, timeline.New(s)
-	slot := time.Duration(s.Slot.Float() * float64(time.Second))
-	f.poll = min(max(slot/16, pollLeast), pollMost)
-	return nil
+func (f *Follower) isReady() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.ready = true
 }
 
-func (f *Follower) listRoots(ctx context.Context) error {
-	for info, err := range f.store.List(ctx, timeline.RootPrefix(f.channel), "") {
-		if err != nil {
-			return err
-		}
-		if f.roots[info.Key] != nil {
-			continue
-		}
-		if len(f.roots) == maxRoots {
-			f.log.Warn("too many workers", "channel", f.channel, "root", info.Key, "limit", maxRoots)
-			continue
-		}
-		f.roots[info.Key] = &root{pages: map[string]bool{}}
-	}
-	f.listed = time.Now()
-	return nil
+// keep is how many slots before the newest are kept.
+func (f *Follower) keep() int64 {
+	return f.shape.Slot.Count((f.window + keepBeyond).Microseconds(), 1e6)
 }
 
-// readRoot merges what a root says, if it says anything new.
-func (f *Follower) readRoot(ctx context.Context, key string, r *root) (changed bool, err error) {
-	b, version, err := storage.ReadAll(ctx, f.store, key, storage.Get{IfChanged: r.version}, timeline.MaxIndex)
-	if errors.Is(err, storage.ErrUnchanged) {
-		return false, nil
+// oldest is the slot from which on rows are taken. What is older than what is shown stays out, however it comes to be read: the
+// root of a worker that has retired, whose rows nothing joins to the others, or pages that would make playlists begin earlier
+// than they did.
+func (f *Follower) oldest() int64 {
+	oldest := int64(0)
+	for _, r := range f.roots {
+		oldest = max(oldest, r.newest-f.keep())
 	}
-	if err != nil {
-		return false, err
+	if f.view != nil {
+		oldest = max(oldest, f.view.first(), f.view.Edge.Slot-f.keep())
 	}
-	x, err := timeline.DecodeIndex(b)
-	if err != nil {
-		return false, fmt.Errorf("read %s: %w", key, err)
-	}
-	for _, name := range x.Generations {
-		if err := f.readGeneration(ctx, name); err != nil {
-			return false, err
-		}
-	}
-	for _, page := range x.Pages {
-		if r.pages[page.Key] || page.Last < f.oldest(x) {
-			continue
-		}
-		pb, _, err := storage.ReadAll(ctx, f.store, page.Key, storage.Get{}, timeline.MaxIndex)
-		if err != nil {
-			return false, err
-		}
-		px, err := timeline.DecodeIndex(pb)
-		if err != nil {
-			return false, fmt.Errorf("read %s: %w", page.Key, err)
-		}
-		f.merge(px.Rows)
-		r.pages[page.Key] = true
-	}
-	f.merge(x.Rows)
-	r.version = version
-	return true, nil
+	return oldest
 }
 
-// oldest is the slot from which on rows are kept.
-func (f *Follower) oldest(x timeline.Index) int64 {
-	newest := int64(0)
-	for _, r := range x.Rows {
-		newest = max(newest, r.Slot)
-	}
-	if e, ok := f.known.Edge(); ok {
-		newest = max(newest, e.Slot)
-	}
-	return newest - f.shape.Slot.Count((f.window+keepBeyond).Microseconds(), 1e6)
-}
-
-func (f *Follower) readGeneration(ctx context.Context, name timeline.GenerationName) error {
-	if name.Hash == "" || f.gens[name] {
-		return nil
-	}
-	key := timeline.AnchorKeyNamed(f.channel, name)
-	b, _, err := storage.ReadAll(ctx, f.store, key, storage.Get{}, timeline.MaxRecord)
-	if err != nil {
-		return err
-	}
-	g, err := timeline.DecodeGeneration(b)
-	if err == nil && g.Number != name.Number {
-		err = fmt.Errorf("it says that it is %d", g.Number)
-	}
-	if err != nil {
-		return fmt.Errorf("read %s: %w", key, err)
-	}
-	f.known, f.gens[name] = f.known.With(g), true
-	return nil
-}
-
-func (f *Follower) merge(rows []timeline.RenditionRow) {
-	lines := map[string][]timeline.Row{}
-	for _, r := range rows {
-		lines[r.Rendition] = append(lines[r.Rendition], r.Row)
-	}
-	for id, rows := range lines {
-		f.known = f.known.Append(id, rows...)
+// forget drops what lies before a hole that nothing will fill: it is older than what is kept, or in a page that can't be read.
+// Else the edge would stand before the hole until the window has passed, or for ever.
+func (f *Follower) forget() {
+	oldest := f.oldest()
+	rows := f.known.Line(f.shape.Reference)
+	for i := len(rows) - 1; i > 0; i-- {
+		hole, after := rows[i-1].Slot+1, rows[i].Slot
+		if hole != after && (hole < oldest || f.lost(hole, after-1)) {
+			f.known = f.known.Since(after)
+			return
+		}
 	}
 }
 
 // show makes the newest timeline everybody's.
 func (f *Follower) show() {
+	f.news = false
+	f.forget()
 	edge, ok := f.known.Edge()
 	if !ok {
 		return
 	}
-	oldest := edge.Slot - f.shape.Slot.Count((f.window+keepBeyond).Microseconds(), 1e6)
+	if f.view != nil && edge.Slot < f.view.Edge.Slot {
+		if !f.fell {
+			f.log.Error("edge would fall", "channel", f.channel, "slot", edge.Slot, "shown", f.view.Edge.Slot)
+		}
+		f.fell = true
+		return
+	}
+	v := &View{Channel: f.channel, Window: f.window, Edge: edge, Past: f.past, rendered: map[string]*rendered{}}
+	oldest := edge.Slot - f.keep()
 	if w, err := f.known.Window(f.window, rights.Open()); err == nil {
 		oldest = min(oldest, max(w.Oldest(), edge.Slot-keepMost))
+		v.End = timeline.UTC(w.Edge.End(), w.Edge.Timescale)
 	}
 	f.known = f.known.Since(oldest)
-	for _, c := range f.known.Conflicts {
-		if !f.alarmed[c] {
-			f.log.Error("two rows for one slot", "channel", f.channel, "rendition", c.Rendition, "slot", c.Slot)
-		}
-		f.alarmed[c] = true
-	}
-	v := newView(f.channel, f.known, f.window)
+	f.alarm()
+	v.Timeline, v.Seen = f.known, f.seen(v)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.view = v
 	close(f.changed)
 	f.changed = make(chan struct{})
+}
+
+// seen is when an edge was first seen. An origin that has just started may find one that is old, its feed being dark: there the
+// worker's word counts, unless its clock is ahead of ours.
+func (f *Follower) seen(v *View) time.Time {
+	now := time.Now()
+	if f.view != nil && f.view.End.Equal(v.End) {
+		return f.view.Seen
+	}
+	if written := time.UnixMilli(v.Edge.Written); f.view == nil && v.Edge.Written > 0 && written.Before(now) {
+		return written
+	}
+	return now
+}
+
+func (f *Follower) alarm() {
+	alarmed := map[timeline.Conflict]bool{}
+	for _, c := range f.known.Conflicts {
+		if !f.alarmed[c] {
+			f.log.Error("two rows for one slot", "channel", f.channel, "rendition", c.Rendition, "slot", c.Slot)
+		}
+		alarmed[c] = true
+	}
+	f.alarmed = alarmed
 }
 
 // Channels is the set of followers of a process.

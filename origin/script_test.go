@@ -43,7 +43,7 @@ type station struct {
 	t     testing.TB
 	store storage.Store
 	index timeline.Index
-	shape timeline.Shape
+	shape timeline.Shape // its First is the generation that is on air
 	next  int64
 }
 
@@ -71,7 +71,7 @@ func (st *station) air(n int) {
 			body := fmt.Sprintf("segment %d of %s, forty bytes of it and more", st.next, r.ID)
 			st.put(timeline.SegmentKey("c", r.ID, st.next), body)
 			ts := int64(r.Timescale)
-			row := timeline.Row{Slot: st.next, Start: air.Unix()*ts + (st.next-firstSlot)*2*ts, Duration: 2 * ts, Size: int64(len(body)), Hash: sha256.Sum256([]byte(body))}
+			row := timeline.Row{Slot: st.next, Generation: st.shape.First.Number, Start: air.Unix()*ts + (st.next-firstSlot)*2*ts, Duration: 2 * ts, Size: int64(len(body)), Hash: sha256.Sum256([]byte(body))}
 			row.Keys = []timeline.Key{{Offset: 8, Size: 20}}
 			st.index.Rows = append(st.index.Rows, timeline.RenditionRow{Rendition: r.ID, Row: row})
 		}

@@ -15,6 +15,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"flambeau/origin/dash"
@@ -30,6 +31,14 @@ const (
 	maxObjectAge = 14 * 24 * time.Hour
 	// firstWait is how long a manifest of a channel that has not published anything yet is held.
 	firstWait = 3 * time.Second
+	// maxHeld is how many requests are held at once; further ones are told at once to come again (503).
+	maxHeld = 20_000
+	// writeLimit and leastRate are what a client may take to read an answer: writeLimit, and a second more for each leastRate
+	// bytes. Whoever reads more slowly, or not at all, loses its connection: it costs a goroutine, a socket and an open file.
+	writeLimit = 15 * time.Second
+	leastRate  = 16 << 10
+	// maxTombstone is above the size of any tombstone: an object that is smaller is looked into before it is sent.
+	maxTombstone = 1 << 10
 	// maxPath is the longest path that is looked at.
 	maxPath = 512
 )
@@ -48,6 +57,8 @@ type Server struct {
 	Observe  Observer
 	Log      *slog.Logger
 	Draining <-chan struct{} // closed when the process stops: held requests are answered at once
+
+	held atomic.Int64
 }
 
 // A refusal is an answer other than 200, and what it says.
@@ -100,7 +111,7 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request, q request) (int,
 	switch {
 	case r.Method == http.MethodOptions:
 		w.Header().Set("Access-Control-Max-Age", "86400")
-		w.WriteHeader(http.StatusNoContent)
+		begin(w, http.StatusNoContent, 0)
 		return http.StatusNoContent, 0, nil
 	case r.Method != http.MethodGet && r.Method != http.MethodHead:
 		w.Header().Set("Allow", "GET, HEAD, OPTIONS")
@@ -108,7 +119,7 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request, q request) (int,
 	}
 	switch q.kind {
 	case "time":
-		return s.time(w, r)
+		return s.time(w, r, q)
 	case "init", "segment":
 		return s.object(w, r, q)
 	}
@@ -147,7 +158,7 @@ func (s *Server) refuse(w http.ResponseWriter, r *http.Request, err error) (int,
 		h.Set("Retry-After", strconv.Itoa(no.retry))
 	}
 	h.Set("Content-Length", strconv.Itoa(len(no.text)+1))
-	w.WriteHeader(no.code)
+	begin(w, no.code, int64(len(no.text)+1))
 	if r.Method != http.MethodHead {
 		io.WriteString(w, no.text+"\n")
 	}
@@ -225,9 +236,13 @@ func (q *request) object() error {
 	return nil
 }
 
-// time answers UTCTiming (ISO/IEC 23009-1, 5.8.4.11, http-xsdate).
-func (s *Server) time(w http.ResponseWriter, r *http.Request) (int, int64, error) {
-	body := time.Now().UTC().Format("2006-01-02T15:04:05.000Z")
+// time answers UTCTiming (ISO/IEC 23009-1, 5.8.4.11, http-xsdate): of a channel its own, by which its players find the edge.
+func (s *Server) time(w http.ResponseWriter, r *http.Request, q request) (int, int64, error) {
+	now := time.Now()
+	if f := s.Channels[q.channel]; f != nil {
+		now = f.Time()
+	}
+	body := now.UTC().Format("2006-01-02T15:04:05.000Z")
 	h := w.Header()
 	h.Set("Content-Type", "text/plain; charset=utf-8")
 	h.Set("Cache-Control", "no-store")
@@ -236,7 +251,7 @@ func (s *Server) time(w http.ResponseWriter, r *http.Request) (int, int64, error
 }
 
 func (s *Server) write(w http.ResponseWriter, r *http.Request, code int, body string) (int, int64, error) {
-	w.WriteHeader(code)
+	begin(w, code, int64(len(body)))
 	if r.Method == http.MethodHead {
 		return code, 0, nil
 	}
@@ -244,10 +259,21 @@ func (s *Server) write(w http.ResponseWriter, r *http.Request, code int, body st
 	return code, int64(n), nil
 }
 
-// hold waits for a view that is ok, for at most d; a process that stops waits no longer.
-func (s *Server) hold(r *http.Request, f *Follower, d time.Duration, ok func(*View) bool) *View {
+// begin sends the status, and gives the client its time to read n bytes of body. A writer that has no deadline, as a test's, needs
+// none; and the server lifts it once the answer is written.
+func begin(w http.ResponseWriter, code int, n int64) {
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(writeLimit + time.Duration(n/leastRate)*time.Second))
+	w.WriteHeader(code)
+}
+
+// hold waits for a view that is ok, for at most d, and returns the newest if none comes; a process that stops waits no longer.
+func (s *Server) hold(r *http.Request, f *Follower, d time.Duration, ok func(*View) bool) (*View, error) {
 	if v := f.Newest(); v != nil && ok(v) {
-		return v
+		return v, nil
+	}
+	defer s.held.Add(-1)
+	if s.held.Add(1) > maxHeld {
+		return nil, &refusal{code: http.StatusServiceUnavailable, text: "too many requests wait", retry: 1}
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), d)
 	defer cancel()
@@ -258,7 +284,7 @@ func (s *Server) hold(r *http.Request, f *Follower, d time.Duration, ok func(*Vi
 	s.Observe.Blocked(1)
 	defer s.Observe.Blocked(-1)
 	v, _ := f.Wait(ctx, ok)
-	return v
+	return v, nil
 }
 
 // drained is a context that is done when a channel is closed.
@@ -278,9 +304,17 @@ func (d drained) Err() error {
 
 // manifest answers playlists and MPDs out of the newest view.
 func (s *Server) manifest(w http.ResponseWriter, r *http.Request, q request) (int, int64, error) {
-	v := s.hold(r, s.Channels[q.channel], firstWait, func(*View) bool { return true })
+	v, err := s.hold(r, s.Channels[q.channel], firstWait, func(*View) bool { return true })
+	if err != nil {
+		return 0, 0, err
+	}
 	if v == nil {
 		return 0, 0, notYet("%s has not published anything yet", q.channel)
+	}
+	if q.rendition != "" {
+		if of, ok := v.rendition(q.rendition); !ok || q.kind == "iframes" && !of.IsVideo() {
+			return 0, 0, unknown()
+		}
 	}
 	m := v.manifest(q.rendition, q.name)
 	switch {
@@ -330,25 +364,13 @@ func (s *Server) object(w http.ResponseWriter, r *http.Request, q request) (int,
 	if v == nil {
 		return 0, 0, notYet("%s has not published anything yet", q.channel)
 	}
-	rendition, ok := v.rendition(q.rendition)
+	kind, ok := v.kind(q.rendition)
 	if !ok {
 		return 0, 0, unknown()
 	}
-	var key string
-	age := min(maxObjectAge, s.Archive)
-	if q.kind == "init" {
-		hash, ok := v.initHash(q.rendition, q.hash)
-		if !ok {
-			return 0, 0, unknown()
-		}
-		key = timeline.InitKey(q.channel, q.rendition, hash)
-	} else {
-		start, err := s.segment(r, v, q)
-		if err != nil {
-			return 0, 0, err
-		}
-		key = timeline.SegmentKey(q.channel, q.rendition, q.slot)
-		age = min(maxObjectAge, s.Archive-time.Since(start))
+	key, age, err := s.locate(r, v, q)
+	if err != nil {
+		return 0, 0, err
 	}
 	o, err := s.Store.Get(r.Context(), key, storage.Get{})
 	if errors.Is(err, storage.ErrNotExist) {
@@ -357,9 +379,18 @@ func (s *Server) object(w http.ResponseWriter, r *http.Request, q request) (int,
 	if err != nil {
 		return 0, 0, err
 	}
-	defer o.Body.Close()
+	defer func() { o.Body.Close() }()
+	if q.kind == "segment" && o.Size < maxTombstone {
+		gap, err := peek(&o)
+		if err != nil {
+			return 0, 0, err
+		}
+		if gap {
+			return 0, 0, isGap(q.slot)
+		}
+	}
 	h := w.Header()
-	h.Set("Content-Type", contentType(q.kind, !rendition.IsVideo()))
+	h.Set("Content-Type", contentType(q.kind, kind == "audio"))
 	h.Set("Cache-Control", "public, max-age="+strconv.FormatInt(max(1, int64(age/time.Second)), 10)+", immutable")
 	// A name stands for its bytes for ever, so the name is the tag.
 	etag := `"` + q.rendition + "-" + strings.TrimSuffix(strings.TrimSuffix(q.name, ".m4s"), ".mp4") + `"`
@@ -367,26 +398,48 @@ func (s *Server) object(w http.ResponseWriter, r *http.Request, q request) (int,
 	return s.file(w, r, o, etag)
 }
 
+// locate finds the object that a URL names, and how long its answer may be kept.
+func (s *Server) locate(r *http.Request, v *View, q request) (key string, age time.Duration, err error) {
+	if q.kind == "init" {
+		hash, ok := v.initHash(q.rendition, q.hash)
+		if !ok {
+			return "", 0, unknown()
+		}
+		return timeline.InitKey(q.channel, q.rendition, hash), min(maxObjectAge, s.Archive), nil
+	}
+	start, err := s.segment(r, v, q)
+	if err != nil {
+		return "", 0, err
+	}
+	return timeline.SegmentKey(q.channel, q.rendition, q.slot), min(maxObjectAge, s.Archive-time.Since(start)), nil
+}
+
+func isGap(slot int64) error { return notFound("slot %d is a gap", slot) }
+
 // segment decides from arithmetic whether a slot can be there, and holds a request that is a little early. It returns the media
 // time at which the slot begins.
 func (s *Server) segment(r *http.Request, v *View, q request) (time.Time, error) {
-	has := func(v *View) bool {
-		e, ok := v.edge(q.rendition)
-		return ok && e.Slot >= q.slot
-	}
-	if !has(v) {
-		ref, ok := v.Timeline.Edge()
-		if !ok || q.slot > ref.Slot+1 {
-			return time.Time{}, notYet("slot %d is %d slots early", q.slot, q.slot-ref.Slot)
+	decided := func(v *View) bool { return v.knows(q.rendition, q.slot) != notThere }
+	if !decided(v) {
+		if q.slot > v.Edge.Slot+1 {
+			return time.Time{}, notYet("slot %d is %d slots early", q.slot, q.slot-v.Edge.Slot)
 		}
 		slot := time.Duration(v.Timeline.Shape.Slot.Float() * float64(time.Second))
-		if v = s.hold(r, s.Channels[q.channel], holdSlots*slot, has); v == nil || !has(v) {
-			return time.Time{}, notYet("slot %d is not there yet", q.slot)
+		held, err := s.hold(r, s.Channels[q.channel], holdSlots*slot, decided)
+		if err != nil {
+			return time.Time{}, err
 		}
+		v = held
 	}
-	row, ok := v.Timeline.Row(q.rendition, q.slot)
-	if ok && row.Flags.Has(timeline.Gap) {
-		return time.Time{}, notFound("slot %d is a gap", q.slot)
+	switch v.knows(q.rendition, q.slot) {
+	case notThere:
+		return time.Time{}, notYet("slot %d is not there yet", q.slot)
+	case neverWill:
+		return time.Time{}, notFound("slot %d is none of %s", q.slot, q.rendition)
+	case there:
+		if row, _ := v.Timeline.Row(q.rendition, q.slot); row.Flags.Has(timeline.Gap) {
+			return time.Time{}, isGap(q.slot)
+		}
 	}
 	g := v.Timeline.Newest()
 	return timeline.UTC(g.Nominal(v.Timeline.Shape, q.slot, g.Timescale), g.Timescale), nil

@@ -19,7 +19,10 @@ type View struct {
 	Channel  string
 	Timeline timeline.Timeline
 	Window   time.Duration
-	Seen     time.Time // when this process first saw it
+	Edge     timeline.Row // of the reference
+	End      time.Time    // media time at which the last slot that is shown ends; zero: none is
+	Seen     time.Time    // when this process first saw that edge
+	Past     past
 
 	mu       sync.Mutex
 	rendered map[string]*rendered
@@ -33,11 +36,8 @@ type rendered struct {
 	err         error
 }
 
-func newView(channel string, t timeline.Timeline, window time.Duration) *View {
-	return &View{Channel: channel, Timeline: t, Window: window, Seen: time.Now(), rendered: map[string]*rendered{}}
-}
-
-// manifest renders one of the view's manifests, or finds it rendered. name is what follows the channel in its URL.
+// manifest renders one of the view's manifests, or finds it rendered. name is what follows the channel in its URL. rendition is
+// "" or one that the view has: what is rendered is kept as long as the view, and a dark feed's is kept long.
 func (v *View) manifest(rendition, name string) *rendered {
 	v.mu.Lock()
 	key := rendition + "/" + name
@@ -78,13 +78,39 @@ func (r *rendered) compress() {
 	r.gzip = b.Bytes()
 }
 
-// edge is the last slot that a rendition has without a hole, and whether it has any.
-func (v *View) edge(rendition string) (timeline.Row, bool) {
-	rows := timeline.Contiguous(v.Timeline.Line(rendition))
-	if len(rows) == 0 {
-		return timeline.Row{}, false
+// first is the oldest slot of the reference that is known.
+func (v *View) first() int64 {
+	if rows := v.Timeline.Line(v.Timeline.Shape.Reference); len(rows) > 0 {
+		return rows[0].Slot
 	}
-	return rows[len(rows)-1], true
+	return 0
+}
+
+// What a view knows of a slot of a rendition.
+type knowledge int
+
+const (
+	notThere  knowledge = iota // its row has not come yet
+	there                      // its row is known
+	older                      // than the view: only the store knows
+	neverWill                  // its generation does not have the rendition
+)
+
+// knows looks a slot up. What lies before it does not matter: a rendition may have been away for a generation.
+func (v *View) knows(rendition string, slot int64) knowledge {
+	if _, ok := v.Timeline.Row(rendition, slot); ok {
+		return there
+	}
+	if slot < v.first() {
+		return older
+	}
+	row, ok := v.Timeline.Row(v.Timeline.Shape.Reference, slot)
+	if g, known := v.Timeline.Generation(row.Generation); ok && known {
+		if _, has := g.Rendition(rendition); !has {
+			return neverWill
+		}
+	}
+	return notThere
 }
 
 // rendition finds what the newest generation that has it says of a rendition.
@@ -98,6 +124,15 @@ func (v *View) rendition(id string) (timeline.Rendition, bool) {
 	return timeline.Rendition{}, false
 }
 
+// kind finds whether a rendition that the channel has, or had, is video or audio.
+func (v *View) kind(id string) (string, bool) {
+	if r, ok := v.rendition(id); ok {
+		return r.Kind, true
+	}
+	kind, ok := v.Past.kinds[id]
+	return kind, ok
+}
+
 // initHash finds the whole hash of an initialization segment by the start of it that stands in URLs.
 func (v *View) initHash(rendition, short string) (timeline.Hash, bool) {
 	for _, g := range v.Timeline.Generations {
@@ -105,5 +140,6 @@ func (v *View) initHash(rendition, short string) (timeline.Hash, bool) {
 			return r.Init, true
 		}
 	}
-	return timeline.Hash{}, false
+	hash, ok := v.Past.inits[initName{rendition, short}]
+	return hash, ok
 }

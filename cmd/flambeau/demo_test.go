@@ -108,6 +108,7 @@ type seen struct {
 	Stalls     [][2]int `json:"stalls"`
 	Errors     []string `json:"errors"`
 	Tracks     []string `json:"tracks"`
+	Sizes      []string `json:"sizes"` // of the picture, one after the other
 	Width      int      `json:"width"`
 	Height     int      `json:"height"`
 	Audio      int      `json:"audio_bytes"`
@@ -188,5 +189,51 @@ func (s seen) keepShot(t *testing.T) {
 	}
 	if err != nil {
 		t.Error(err)
+	}
+}
+
+// TestPlayersCrossAJumpAndAnotherResolution: a feed that switches every 12 s between two sources, with another clock and another picture
+// size each, plays on in every player without a reload.
+func TestPlayersCrossAJumpAndAnotherResolution(t *testing.T) {
+	dir := t.TempDir()
+	var feed []byte
+	for i, size := range []string{"640x360", "1280x720"} {
+		half := filepath.Join(dir, size+".ts")
+		tool(t, time.Minute, "ffmpeg", "-v", "error", "-y", "-f", "lavfi", "-i", "testsrc2=size="+size+":rate=25", "-f", "lavfi", "-i", "sine=sample_rate=48000", "-t", "12",
+			"-c:v", "libx264", "-preset", "ultrafast", "-g", "50", "-keyint_min", "50", "-sc_threshold", "0", "-pix_fmt", "yuv420p", "-c:a", "aac",
+			"-output_ts_offset", strconv.Itoa(10+5000*i), "-f", "mpegts", half)
+		b, err := os.ReadFile(half)
+		if err != nil {
+			t.Fatal(err)
+		}
+		feed = append(feed, b...)
+	}
+	source := filepath.Join(dir, "feed.ts")
+	if err := os.WriteFile(source, feed, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	file := configure(t, filepath.Join(dir, "store"), "file://"+source+"?loop=1&ahead=8s")
+	r := start(t, "serve", "-c", file)
+	get(t, r.media+"/live/c/v360/index.m3u8", 10*time.Second)
+	for _, p := range []struct{ player, manifest string }{{"hls", "index.m3u8"}, {"dash", "manifest.mpd"}, {"shaka", "manifest.mpd"}} {
+		t.Run(p.player, func(t *testing.T) {
+			seen := playInBrowser(t, p.player, r.media+"/live/c/"+p.manifest)
+			if len(seen.Errors) > 0 || len(seen.Stalls) > 0 || seen.Played < float64(playSeconds())-5 {
+				t.Errorf("errors %v, stalls %v, %.1f s played", seen.Errors, seen.Stalls, seen.Played)
+			}
+			if len(seen.Sizes) < 2 {
+				t.Errorf("it has seen the sizes %v", seen.Sizes)
+			}
+		})
+	}
+	playlist := string(get(t, r.media+"/live/c/v360/index.m3u8", time.Second))
+	sequence, borders := 0, strings.Count(playlist, "#EXT-X-DISCONTINUITY\n")
+	fmt.Sscanf(playlist[strings.Index(playlist, "#EXT-X-DISCONTINUITY-SEQUENCE:"):], "#EXT-X-DISCONTINUITY-SEQUENCE:%d", &sequence)
+	if mpd := string(get(t, r.media+"/live/c/manifest.mpd", time.Second)); borders < 3 || strings.Count(mpd, "<Period ") != borders+1 {
+		t.Errorf("%d discontinuities, %d Periods", borders, strings.Count(mpd, "<Period "))
+	}
+	r.stop()
+	if out := tool(t, time.Minute, binary(t), "verify", "c", "-c", file); !strings.Contains(out, " 0 findings") || !strings.Contains(out, fmt.Sprintf(": %d generations", sequence+borders+1)) {
+		t.Errorf("verify, %d discontinuities: %s", sequence+borders, out)
 	}
 }

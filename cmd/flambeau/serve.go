@@ -35,6 +35,15 @@ const (
 	headerBytes = 16 << 10
 	// idleLimit is how long a connection is kept that asks for nothing.
 	idleLimit = 2 * time.Minute
+	// maxConnections is how many connections the media listener has open; further ones wait in the kernel's queue.
+	maxConnections = 20_000
+	// healthLimit is what a client of the metrics listener may take to read its answer; then its connection is closed.
+	healthLimit = time.Minute
+	// askEvery is how often /readyz asks the store at most, askLimit what an answer may take, and silenceLimit for how long there may
+	// be none before the process is not ready: one lost answer sends nobody away.
+	askEvery     = time.Second
+	askLimit     = 2 * time.Second
+	silenceLimit = 5 * time.Second
 	// lookLimit is how long a follower may go without having looked before /livez says that its loop stands still.
 	lookLimit = 30 * time.Second
 	// againFirst and againMost bound the wait before a channel whose packaging failed is begun again.
@@ -59,6 +68,7 @@ type process struct {
 	inputs   map[string][]ingest.Source // of each channel
 	role     string
 	draining chan struct{} // closed at the first sign of the end
+	answers  answers
 
 	followers origin.Channels
 	addresses map[string]net.Addr // of the listeners, by name
@@ -122,7 +132,14 @@ func (p *process) run(ctx context.Context, began func()) error {
 		}
 		p.addresses[l.name] = ln.Addr()
 		p.log.Info("listening", "for", l.name, "address", ln.Addr().String())
-		srv := &http.Server{Handler: l.handler, ReadHeaderTimeout: headerLimit, MaxHeaderBytes: headerBytes, IdleTimeout: idleLimit, ErrorLog: slog.NewLogLogger(p.log.Handler(), slog.LevelWarn)}
+		srv := &http.Server{
+			Handler: l.handler, ReadHeaderTimeout: headerLimit, MaxHeaderBytes: headerBytes, IdleTimeout: idleLimit,
+			WriteTimeout: l.writing, ErrorLog: slog.NewLogLogger(p.log.Handler(), slog.LevelWarn),
+		}
+		if l.connections > 0 {
+			limited := limit(ln, l.connections)
+			ln, srv.ConnState = limited, limited.state
+		}
 		servers = append(servers, srv)
 		serving.Go(func() {
 			if err := srv.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
@@ -249,6 +266,46 @@ func inputNames(inputs []ingest.Source) string {
 type listener struct {
 	name, address string
 	handler       http.Handler
+	writing       time.Duration // for a whole answer; 0: the handler sees to it
+	connections   int           // at once; 0: no limit
+}
+
+// limited accepts a connection when it has a place for it. It hands them out as they are, and learns from the server when one has
+// ended: a wrapper round a connection loses sendfile.
+type limited struct {
+	net.Listener
+	places chan struct{}
+	closed chan struct{}
+	once   sync.Once
+}
+
+func limit(ln net.Listener, n int) *limited {
+	return &limited{Listener: ln, places: make(chan struct{}, n), closed: make(chan struct{})}
+}
+
+func (l *limited) Accept() (net.Conn, error) {
+	select {
+	case l.places <- struct{}{}:
+	case <-l.closed:
+		return nil, net.ErrClosed
+	}
+	c, err := l.Listener.Accept()
+	if err != nil {
+		<-l.places
+	}
+	return c, err
+}
+
+func (l *limited) Close() error {
+	l.once.Do(func() { close(l.closed) })
+	return l.Listener.Close()
+}
+
+// state is the server's ConnState: every connection ends once, in one of two ways.
+func (l *limited) state(_ net.Conn, s http.ConnState) {
+	if s == http.StateClosed || s == http.StateHijacked {
+		<-l.places
+	}
 }
 
 func (p *process) listeners() (ls []listener) {
@@ -259,11 +316,11 @@ func (p *process) listeners() (ls []listener) {
 			archive = max(archive, ch.Archive)
 		}
 		media := &origin.Server{Channels: p.followers, Store: p.store, Archive: archive, Observe: p.metrics, Log: p.log, Draining: p.draining}
-		ls = append(ls, listener{"media", p.config.Listen.Media, media})
+		ls = append(ls, listener{name: "media", address: p.config.Listen.Media, handler: media, connections: maxConnections})
 	}
 	return append(ls,
-		listener{"admin", p.config.Listen.Admin, p.admin()},
-		listener{"metrics", p.config.Listen.Metrics, p.health()})
+		listener{name: "admin", address: p.config.Listen.Admin, handler: p.admin()},
+		listener{name: "metrics", address: p.config.Listen.Metrics, handler: p.health(), writing: healthLimit})
 }
 
 func (p *process) admin() http.Handler {
@@ -307,11 +364,46 @@ func (p *process) stuck() (why []string) {
 	return why
 }
 
+// answers remembers whether the store answers.
+type answers struct {
+	mu     sync.Mutex
+	asked  time.Time
+	silent time.Time // since when it has not answered; zero: it has
+	err    error
+}
+
+// ask asks for what is never there, which costs a store least: that it isn't, is an answer.
+func (a *answers) ask(s storage.Store) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.asked.IsZero() || time.Since(a.asked) >= askEvery {
+		ctx, cancel := context.WithTimeout(context.Background(), askLimit)
+		defer cancel()
+		began := time.Now()
+		o, err := s.Get(ctx, "flambeau-ready/nothing", storage.Get{})
+		if err == nil {
+			o.Body.Close()
+		}
+		if a.asked, a.err = time.Now(), err; err == nil || errors.Is(err, storage.ErrNotExist) {
+			a.silent, a.err = time.Time{}, nil
+		} else if a.silent.IsZero() {
+			a.silent = began
+		}
+	}
+	if a.err == nil || time.Since(a.silent) < silenceLimit {
+		return nil
+	}
+	return fmt.Errorf("the store has not answered for %s: %w", time.Since(a.silent).Round(time.Second), a.err)
+}
+
 func (p *process) unready() (why []string) {
 	select {
 	case <-p.draining:
 		return []string{"draining"}
 	default:
+	}
+	if err := p.answers.ask(p.store); err != nil {
+		why = append(why, err.Error())
 	}
 	for id, f := range p.followers {
 		if !f.Ready() {

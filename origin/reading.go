@@ -1,0 +1,306 @@
+package origin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"flambeau/packager/timeline"
+	"flambeau/storage"
+)
+
+// pagePatience is how long it is tried to read a page that the store does not give; then the channel goes on without its rows.
+const pagePatience = 10 * time.Second
+
+// root is what a follower knows of one worker's root. It is owned by the follower's Run.
+type root struct {
+	version storage.Version
+	newest  int64                // slot of the reference
+	pages   map[string]bool      // that need not be read any more
+	failing map[string]time.Time // pages, and since when
+	lost    []timeline.Page      // that were given up
+}
+
+// fresh is a root that has changed.
+type fresh struct {
+	key string
+	*root
+	timeline.Index
+	read storage.Version
+	err  error
+}
+
+func (f *Follower) readShape(ctx context.Context) error {
+	b, _, err := storage.ReadAll(ctx, f.store, timeline.ShapeKey(f.channel), storage.Get{}, timeline.MaxRecord)
+	if errors.Is(err, storage.ErrNotExist) {
+		f.isReady()
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	s, err := timeline.DecodeShape(b)
+	if err != nil {
+		return err
+	}
+	f.shape, f.known = &s, timeline.New(s)
+	f.past = f.past.with(s.First)
+	slot := time.Duration(s.Slot.Float() * float64(time.Second))
+	f.poll = min(max(slot/16, pollLeast), pollMost)
+	return nil
+}
+
+func (f *Follower) listRoots(ctx context.Context) error {
+	for info, err := range f.store.List(ctx, timeline.RootPrefix(f.channel), "") {
+		if err != nil {
+			return err
+		}
+		if f.roots[info.Key] != nil {
+			continue
+		}
+		if len(f.roots) == maxRoots {
+			f.log.Warn("too many workers", "channel", f.channel, "root", info.Key, "limit", maxRoots)
+			continue
+		}
+		f.roots[info.Key] = &root{pages: map[string]bool{}, failing: map[string]time.Time{}}
+	}
+	f.listed = time.Now()
+	return nil
+}
+
+// readRoots asks all roots at once and returns those that have changed, in order. A root that is gone is followed no more.
+func (f *Follower) readRoots(ctx context.Context) (changed []fresh, failed error) {
+	ctx, cancel := context.WithTimeout(ctx, rootTimeout)
+	defer cancel()
+	all := make([]fresh, 0, len(f.roots))
+	for key, r := range f.roots {
+		all = append(all, fresh{key: key, root: r})
+	}
+	slices.SortFunc(all, func(a, b fresh) int { return strings.Compare(a.key, b.key) })
+	var asking sync.WaitGroup
+	for i := range all {
+		asking.Go(func() { all[i].get(ctx, f.store) })
+	}
+	asking.Wait()
+	for _, n := range all {
+		switch {
+		case errors.Is(n.err, storage.ErrUnchanged):
+		case errors.Is(n.err, storage.ErrNotExist):
+			delete(f.roots, n.key)
+		case n.err != nil:
+			failed = errors.Join(failed, n.err)
+		default:
+			changed = append(changed, n)
+		}
+	}
+	return changed, failed
+}
+
+// get reads the root if it is another than the last that was taken. One that is no index is not read again until it changes.
+func (n *fresh) get(ctx context.Context, s storage.Store) {
+	var b []byte
+	b, n.read, n.err = storage.ReadAll(ctx, s, n.key, storage.Get{IfChanged: n.version}, timeline.MaxIndex)
+	if n.err != nil {
+		return
+	}
+	if n.Index, n.err = timeline.DecodeIndex(b); n.err != nil {
+		n.version, n.err = n.read, fmt.Errorf("read %s: %w", n.key, n.err)
+	}
+}
+
+// take merges what roots say. Of a root that names what could not be read now, the rest is taken, and it is read again.
+func (f *Follower) take(ctx context.Context, changed []fresh) (failed error) {
+	for _, n := range changed {
+		for _, r := range n.Rows {
+			if r.Rendition == f.shape.Reference {
+				n.newest = max(n.newest, r.Slot)
+			}
+		}
+	}
+	oldest := f.oldest()
+	for _, n := range changed {
+		generations := f.readGenerations(ctx, n.Generations)
+		f.merge(n.Rows, oldest)
+		late, lost := f.readPages(ctx, n, oldest)
+		failed = errors.Join(failed, late, lost, generations)
+		if late == nil && generations == nil {
+			n.version = n.read
+		}
+	}
+	return failed
+}
+
+// hopes tells whether a page has not been read that may be yet.
+func (f *Follower) hopes() bool {
+	for _, r := range f.roots {
+		if len(r.failing) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// readPages reads those pages that may say something new, each for itself: late is what went wrong with those that are tried
+// again, lost with those that are given up.
+func (f *Follower) readPages(ctx context.Context, n fresh, oldest int64) (late, lost error) {
+	n.prune(n.Pages)
+	for _, page := range n.Pages {
+		if n.pages[page.Key] {
+			continue
+		}
+		if f.has(max(page.First, oldest), page.Last) {
+			n.pages[page.Key] = true
+			continue
+		}
+		err := f.readPage(ctx, page, oldest)
+		switch {
+		case err == nil:
+			n.pages[page.Key] = true
+			delete(n.failing, page.Key)
+		case n.hopeless(page.Key, err):
+			n.pages[page.Key], n.lost, f.news = true, append(n.lost, page), true
+			delete(n.failing, page.Key)
+			f.log.Error("page given up", "channel", f.channel, "page", page.Key, "first", page.First, "last", page.Last, "err", err)
+			lost = errors.Join(lost, err)
+		default:
+			late = errors.Join(late, err)
+		}
+	}
+	return late, lost
+}
+
+func (f *Follower) readPage(ctx context.Context, page timeline.Page, oldest int64) error {
+	b, _, err := storage.ReadAll(ctx, f.store, page.Key, storage.Get{}, timeline.MaxIndex)
+	if err != nil {
+		return err
+	}
+	x, err := timeline.DecodeIndex(b)
+	if err != nil {
+		return fmt.Errorf("read %s: %w", page.Key, err)
+	}
+	f.merge(x.Rows, oldest)
+	return nil
+}
+
+// hopeless tells whether to ask once more is no use: pages never change.
+func (r *root) hopeless(key string, err error) bool {
+	var format *timeline.FormatError
+	if errors.As(err, &format) || errors.Is(err, storage.ErrNotExist) || errors.Is(err, storage.ErrLarge) {
+		return true
+	}
+	since, ok := r.failing[key]
+	if !ok {
+		since = time.Now()
+		r.failing[key] = since
+	}
+	return time.Since(since) >= pagePatience
+}
+
+// prune forgets pages that the root no longer names.
+func (r *root) prune(named []timeline.Page) {
+	keys := make(map[string]bool, len(named))
+	for _, p := range named {
+		keys[p.Key] = true
+	}
+	for key := range r.pages {
+		if !keys[key] {
+			delete(r.pages, key)
+		}
+	}
+	for key := range r.failing {
+		if !keys[key] {
+			delete(r.failing, key)
+		}
+	}
+	r.lost = slices.DeleteFunc(r.lost, func(p timeline.Page) bool { return !keys[p.Key] })
+}
+
+// lost tells whether a page that was given up held some of the slots.
+func (f *Follower) lost(first, last int64) bool {
+	for _, r := range f.roots {
+		for _, p := range r.lost {
+			if p.First <= last && first <= p.Last {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// has tells whether every rendition's rows of the slots are known; of no slots they are.
+func (f *Follower) has(first, last int64) bool {
+	if last-first >= int64(len(f.known.Line(f.shape.Reference))) {
+		return false // there are not that many rows: nobody's page makes us count to 2^63
+	}
+	for slot := first; slot <= last; slot++ {
+		row, ok := f.known.Row(f.shape.Reference, slot)
+		g, known := f.known.Generation(row.Generation)
+		if !ok || !known {
+			return false
+		}
+		for i := range g.Renditions {
+			if _, ok := f.known.Row(g.Renditions[i].ID, slot); !ok {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+func (f *Follower) readGenerations(ctx context.Context, names []timeline.GenerationName) (failed error) {
+	for _, name := range names {
+		if name.Hash == "" || f.gens[name] {
+			continue
+		}
+		g, err := f.readGeneration(ctx, name)
+		if err != nil {
+			failed = errors.Join(failed, err)
+			continue
+		}
+		f.known, f.past = f.known.With(g), f.past.with(g)
+		f.gens[name], f.news = true, true
+	}
+	return failed
+}
+
+func (f *Follower) readGeneration(ctx context.Context, name timeline.GenerationName) (timeline.Generation, error) {
+	key := timeline.AnchorKeyNamed(f.channel, name)
+	b, _, err := storage.ReadAll(ctx, f.store, key, storage.Get{}, timeline.MaxRecord)
+	if err != nil {
+		return timeline.Generation{}, err
+	}
+	g, err := timeline.DecodeGeneration(b)
+	if err == nil && g.Number != name.Number {
+		err = fmt.Errorf("it says that it is %d", g.Number)
+	}
+	if err != nil {
+		return g, fmt.Errorf("read %s: %w", key, err)
+	}
+	return g, nil
+}
+
+// merge adds rows that are not known yet, from slot oldest on.
+func (f *Follower) merge(rows []timeline.RenditionRow, oldest int64) {
+	lines := map[string][]timeline.Row{}
+	for _, r := range rows {
+		if r.Slot < oldest {
+			continue
+		}
+		if old, ok := f.known.Row(r.Rendition, r.Slot); !ok || !same(old, r.Row) {
+			lines[r.Rendition] = append(lines[r.Rendition], r.Row)
+		}
+	}
+	for id, rows := range lines {
+		f.known, f.news = f.known.Append(id, rows...), true
+	}
+}
+
+// same tells whether two rows say the same of a slot; when they were written does not count.
+func same(a, b timeline.Row) bool {
+	return a.Slot == b.Slot && a.Generation == b.Generation && a.Start == b.Start && a.Duration == b.Duration &&
+		a.Size == b.Size && a.Hash == b.Hash && a.Flags == b.Flags && slices.Equal(a.Keys, b.Keys)
+}
