@@ -94,6 +94,7 @@ type Channel struct {
 	pending  string          // the same, for a reason that is not in the feed's table
 	strays   map[int]stray   // tracks without rendition, and how steadily they come
 	offPhase int             // how many slots in a row had their key frames elsewhere
+	offBy    int64           // by how much
 	offSlot  int64           // the last of them
 	change   string          // why the next key frame begins a generation; "" it does not
 	ahead    []*media.Sample // of tracks that wait for that generation
@@ -410,17 +411,21 @@ func (c *Channel) cutReference(t timed) {
 	c.frontier = max(c.frontier, c.late0(t.shown))
 }
 
-// phase counts slots whose key frames lie more than a quarter interval off where they belong. After a few, they belong elsewhere: the
-// next generation begins at one, and segments begin with key frames again.
+// phase counts slots whose key frames lie more than a quarter interval off where they belong, all by the same. After a few, they belong
+// there: the next generation begins at one, and segments begin with key frames again. Those that lie now here, now there begin nothing:
+// a generation every few slots would be worse than segments that depend on others.
 func (c *Channel) phase(t timed) {
-	if !t.Key || !c.shape.Regular() || c.offSlot == c.slot {
+	every := c.shape.Interval.Floor(1, c.gen.Timescale)
+	if !t.Key || c.offSlot == c.slot || every < ticks(2*jitter, c.gen.Timescale) {
 		return
 	}
-	every := c.shape.Interval.Floor(1, c.gen.Timescale)
 	off := (t.shown - c.gen.T0) % every
-	if min(off, every-off) <= every/4 || every < ticks(2*jitter, c.gen.Timescale) {
+	if min(off, every-off) <= every/4 {
 		c.offPhase = 0
 		return
+	}
+	if abs(off-c.offBy) > every/16 {
+		c.offPhase, c.offBy = 0, off
 	}
 	if c.offPhase, c.offSlot = c.offPhase+1, c.slot; c.offPhase >= phaseSlots {
 		c.offPhase, c.pending = 0, "phase"
