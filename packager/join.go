@@ -119,7 +119,8 @@ func (c *Channel) join(ref media.Track, shift int64, first int) {
 		c.partial = slot // its beginning was missed
 	}
 	for i, s := range collected {
-		if l := c.lane(s.Track); l == c.ref && i < first {
+		// What comes before the reference would be a slot with sound and no picture, of a few frames: players fall over that.
+		if l := c.lane(s.Track); l != nil && (l == c.ref && i < first || l != c.ref && l.idle && l.inReference(l.time(s).shown+l.slack) < begin) {
 			c.lose(s, "slot_closed")
 			continue
 		}
