@@ -112,6 +112,8 @@ func (c *Channel) join(ref media.Track, shift int64, first int) {
 	slot := c.claims(begin)
 	for _, l := range c.lanes {
 		l.idle, l.slot, l.end = true, c.slot, timeline.CeilRescale(c.end, g.Timescale, l.r.Timescale)
+		// What comes from before the reference would be a slot with sound and no picture, of a few frames: players fall over that.
+		l.since = timeline.CeilRescale(begin, g.Timescale, l.r.Timescale)
 		c.lossOn(l, "silence", l.end, timeline.Rescale(begin, g.Timescale, l.r.Timescale))
 	}
 	c.frontier = begin - 1
@@ -119,8 +121,7 @@ func (c *Channel) join(ref media.Track, shift int64, first int) {
 		c.partial = slot // its beginning was missed
 	}
 	for i, s := range collected {
-		// What comes before the reference would be a slot with sound and no picture, of a few frames: players fall over that.
-		if l := c.lane(s.Track); l != nil && (l == c.ref && i < first || l != c.ref && l.idle && l.inReference(l.time(s).shown+l.slack) < begin) {
+		if l := c.lane(s.Track); l == c.ref && i < first {
 			c.lose(s, "slot_closed")
 			continue
 		}

@@ -34,6 +34,7 @@ type lane struct {
 	passed int     // how many of the channel's boundaries it has gone through
 
 	slot    int64 // the open one
+	since   int64 // nothing from before it is taken
 	from    int64 // its cut; what comes for it from before that comes too late
 	flags   timeline.Flags
 	body    []byte // of the open segment: the parts that are closed
@@ -99,6 +100,10 @@ func (l *lane) endInReference() int64 { return l.inReference(l.end) }
 
 // add gives the lane the next sample about which everything is decided.
 func (l *lane) add(c *Channel, t timed) {
+	if t.shown+l.slack < l.since {
+		c.lose(t.Sample, "slot_closed")
+		return
+	}
 	for l.passed < len(c.cuts) && l.begins(c.cuts[l.passed], t) {
 		next := &t
 		if l.passed+1 < len(c.cuts) && l.begins(c.cuts[l.passed+1], t) {
