@@ -21,6 +21,9 @@ const (
 	rootsEvery = 10 * time.Second
 	// readTimeout is what one look may take; what was not read by then is read by the next.
 	readTimeout = 10 * time.Second
+	// listTimeout is what a list of the roots may take, and listPatience for how long those that are known wait for it.
+	listTimeout  = 5 * time.Second
+	listPatience = 200 * time.Millisecond
 	// rootTimeout is what the roots, which are asked all at once, may take: one that does not come holds up the others no longer.
 	rootTimeout = 4 * time.Second
 	// maxRoots is how many workers' roots of one channel are followed; further ones are ignored, and logged.
@@ -59,6 +62,7 @@ type Follower struct {
 	fell    bool // that the edge would have fallen was logged
 	news    bool // known says more than the view
 	listed  time.Time
+	listing chan listing // of roots, on its way; nil: none is
 	poll    time.Duration
 }
 
@@ -134,6 +138,11 @@ func (f *Follower) Poke() {
 
 // Run follows until its context ends.
 func (f *Follower) Run(ctx context.Context) error {
+	defer func() {
+		if f.listing != nil {
+			<-f.listing
+		}
+	}()
 	failed := false
 	for {
 		err := f.look(ctx)
@@ -157,18 +166,15 @@ func (f *Follower) Run(ctx context.Context) error {
 }
 
 // look reads what has changed since the last look, and shows it. What one root has to say waits for no other.
-func (f *Follower) look(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+func (f *Follower) look(run context.Context) error {
+	ctx, cancel := context.WithTimeout(run, readTimeout)
 	defer cancel()
 	if f.shape == nil {
 		if err := f.readShape(ctx); err != nil || f.shape == nil {
 			return err
 		}
 	}
-	var listing error
-	if time.Since(f.listed) >= rootsEvery || len(f.roots) == 0 {
-		listing = f.listRoots(ctx)
-	}
+	listing := f.listRoots(run, ctx)
 	fresh, reading := f.readRoots(ctx)
 	broken := f.take(ctx, fresh)
 	// A playlist never grows at its old end, so the first view waits for the pages.

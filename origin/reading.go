@@ -54,22 +54,64 @@ func (f *Follower) readShape(ctx context.Context) error {
 	return nil
 }
 
-func (f *Follower) listRoots(ctx context.Context) error {
-	for info, err := range f.store.List(ctx, timeline.RootPrefix(f.channel), "") {
-		if err != nil {
-			return err
+// listing is what a list of the roots said, as far as it came.
+type listing struct {
+	keys []string
+	err  error
+}
+
+// listRoots finds roots that are new. A store that does not list holds up nobody who has roots to read: it is asked beside, as long as run
+// lasts.
+func (f *Follower) listRoots(run, ctx context.Context) error {
+	patience := time.Duration(0)
+	if f.listing == nil {
+		if time.Since(f.listed) < rootsEvery && len(f.roots) > 0 {
+			return nil
 		}
-		if f.roots[info.Key] != nil {
+		f.listing, patience = make(chan listing, 1), listPatience
+		go list(run, f.store, timeline.RootPrefix(f.channel), f.listing)
+	}
+	if len(f.roots) == 0 {
+		patience = listTimeout
+	}
+	var l listing
+	select {
+	case l = <-f.listing:
+	case <-time.After(patience):
+		if len(f.roots) == 0 {
+			return errors.New("the list of roots has not come")
+		}
+		return nil // it comes when it comes
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	f.listing, f.listed = nil, time.Now()
+	for _, key := range l.keys {
+		if f.roots[key] != nil {
 			continue
 		}
 		if len(f.roots) == maxRoots {
-			f.log.Warn("too many workers", "channel", f.channel, "root", info.Key, "limit", maxRoots)
+			f.log.Warn("too many workers", "channel", f.channel, "root", key, "limit", maxRoots)
 			continue
 		}
-		f.roots[info.Key] = &root{pages: map[string]bool{}, failing: map[string]time.Time{}}
+		f.roots[key] = &root{pages: map[string]bool{}, failing: map[string]time.Time{}}
 	}
-	f.listed = time.Now()
-	return nil
+	return l.err
+}
+
+// list lists names, for at most listTimeout.
+func list(ctx context.Context, s storage.Store, prefix string, to chan<- listing) {
+	ctx, cancel := context.WithTimeout(ctx, listTimeout)
+	defer cancel()
+	var l listing
+	for info, err := range s.List(ctx, prefix, "") {
+		if err != nil {
+			l.err = err
+			break
+		}
+		l.keys = append(l.keys, info.Key)
+	}
+	to <- l
 }
 
 // readRoots asks all roots at once and returns those that have changed, in order. A root that is gone is followed no more.

@@ -60,6 +60,10 @@ type Past struct {
 	End   int64                // where it ended, media time in ticks of Last.Timescale
 	Seen  time.Time            // when that was, by the clock of the worker that was there
 	Names []timeline.Rendition // every rendition that the channel ever had, as it was last
+
+	Name     timeline.GenerationName // of Last
+	Lines    map[string]int64        // the last slot that has an entry, of each rendition of Last
+	Previous timeline.Generation     // the one before Last, where a process has seen it
 }
 
 // Channel is the packager's mind: events in, cuts out. It decides which slot a sample belongs to, where segments begin and end,

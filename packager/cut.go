@@ -29,6 +29,7 @@ type Closed struct {
 	Rendition string
 	Row       timeline.Row
 	Body      []byte
+	Frames    int64     // in it
 	Arrived   time.Time // when the last frame of it came in; zero for a tombstone
 }
 

@@ -42,6 +42,7 @@ type lane struct {
 	start   int64
 	done    int64 // ticks in closed parts and in fragment
 	parts   int
+	frames  int64         // in closed parts
 	samples []cmaf.Sample // of the open part
 	partAt  int64
 	partFor int64 // ticks in samples
@@ -148,7 +149,7 @@ func (l *lane) begins(b boundary, t timed) bool {
 // begin starts the open slot's segment with its first sample.
 func (l *lane) begin(t timed) {
 	l.empty = false
-	l.start, l.done, l.parts = t.at, 0, 0
+	l.start, l.done, l.parts, l.frames = t.at, 0, 0, 0
 	if !t.Key {
 		l.flags |= timeline.Dependent
 	}
@@ -205,6 +206,7 @@ func (l *lane) closePart() {
 		k.Size = int64(len(l.body) - offset - l.bytes + len(l.samples[0].Data))
 		l.insertKey(k)
 	}
+	l.frames += int64(len(l.samples))
 	clear(l.samples)
 	l.samples, l.partFor, l.bytes = l.samples[:0], 0, 0
 	l.parts++
@@ -261,7 +263,7 @@ func (l *lane) close(c *Channel, until int64) {
 			row.Flags |= timeline.Damaged
 		}
 		e = seal(l.body, c.gen, timeline.RenditionRow{Rendition: l.r.ID, Row: row})
-		out.Arrived = l.arrived
+		out.Arrived, out.Frames = l.arrived, l.frames
 		l.size = len(e.body)
 	}
 	out.Row, out.Body = e.Row, e.body

@@ -45,11 +45,11 @@ func (p *Publisher) page(ctx context.Context) error {
 }
 
 func (p *Publisher) second(r timeline.RenditionRow) int64 {
-	ts := p.scale[scaleOf{r.Generation, r.Rendition}]
-	if ts == 0 {
+	of, ok := p.gens[r.Generation].Rendition(r.Rendition)
+	if !ok {
 		panic(fmt.Sprintf("packager: a row of %s in generation %d, of which no record speaks: it was listed before its generation", r.Rendition, r.Generation))
 	}
-	return timeline.UTC(r.Start, ts).Unix()
+	return timeline.UTC(r.Start, of.Timescale).Unix()
 }
 
 // maxPage is the longest page, in bytes; what does not fit goes into further revisions of it. A reader takes four times as much.
@@ -76,9 +76,9 @@ func (p *Publisher) putPage(ctx context.Context, span string, t int64, rows []ti
 }
 
 func (p *Publisher) putRevision(ctx context.Context, span string, t int64, rows []timeline.RenditionRow) error {
-	body := timeline.Index{Channel: p.channel, Worker: p.worker, Rows: rows}.Encode()
+	body := timeline.Index{Channel: p.Channel, Worker: p.Worker, Rows: rows}.Encode()
 	for revision := 0; ; revision++ {
-		key := timeline.PageKey(p.channel, span, t, p.worker, revision)
+		key := timeline.PageKey(p.Channel, span, t, p.Worker, revision)
 		var diverged *DivergenceError
 		if err := p.create(ctx, key, body); errors.As(err, &diverged) {
 			continue
@@ -94,7 +94,7 @@ func (p *Publisher) putRevision(ctx context.Context, span string, t int64, rows 
 func (p *Publisher) rollUp(ctx context.Context, from, to string, seconds, edge int64) error {
 	groups := map[int64][]timeline.Page{}
 	for _, page := range p.index.Pages {
-		if span, t, ok := timeline.ParsePageKey(p.channel, page.Key); ok && span == from && t-t%seconds+seconds <= edge-2*int64(rootRows/time.Second) {
+		if span, t, ok := timeline.ParsePageKey(p.Channel, page.Key); ok && span == from && t-t%seconds+seconds <= edge-2*int64(rootRows/time.Second) {
 			groups[t-t%seconds] = append(groups[t-t%seconds], page)
 		}
 	}
@@ -120,7 +120,7 @@ func (p *Publisher) rollUp(ctx context.Context, from, to string, seconds, edge i
 
 func (p *Publisher) readPage(ctx context.Context, key string) (rows []timeline.RenditionRow, err error) {
 	err = p.insist(ctx, key, func(ctx context.Context) error {
-		b, _, err := storage.ReadAll(ctx, p.store, key, storage.Get{}, timeline.MaxIndex)
+		b, _, err := storage.ReadAll(ctx, p.Store, key, storage.Get{}, timeline.MaxIndex)
 		if err != nil {
 			return err
 		}

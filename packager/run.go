@@ -11,9 +11,9 @@ import (
 )
 
 const (
-	// cutQueue is how many cuts may wait for the publisher, and cutBytes how many bytes of segments. When that is full the machine
-	// waits, then the queue of events before it fills, and then the worker drops what arrives and says so: memory stays bounded, and
-	// ingest never waits.
+	// cutQueue is how many cuts may wait for the publisher, and cutBytes how many bytes of segments are in memory. When that is full the
+	// machine waits, then the queue of events before it fills, and then the worker drops what arrives and says so: memory stays bounded,
+	// and ingest never waits. With a spool it comes to that only when the disk hangs.
 	cutQueue = 256
 	cutBytes = 64 << 20
 )
@@ -31,7 +31,7 @@ func Run(ctx context.Context, events <-chan media.Event, c *Channel, p *Publishe
 	published := make(chan error, 1)
 	go func() {
 		err := guarded(func() error {
-			return p.Run(ctx, cuts, func(cut Cut) { room.Release(weight(cut)) })
+			return p.Run(ctx, cuts, room.Release)
 		})
 		if err != nil {
 			stop(err)

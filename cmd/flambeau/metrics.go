@@ -78,6 +78,13 @@ func newMetrics(log *slog.Logger) *metrics {
 	return m
 }
 
+// spool shows how much is in it.
+func (m *metrics) spool(used func() int64) {
+	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Namespace: "flambeau", Name: "spool_bytes", Help: "What is spooled and not in the store yet.",
+	}, func() float64 { return float64(used()) }))
+}
+
 func (m *metrics) build() {
 	v := readBuild()
 	info := prometheus.NewGauge(prometheus.GaugeOpts{
@@ -121,7 +128,7 @@ func (m *metrics) storeRequest(op, result string, took time.Duration) {
 type channelMetrics struct {
 	m         *metrics
 	id        string
-	published func()                 // after each root
+	published func()                 // when something more can be read
 	named     map[ingest.Stream]bool // owned by the worker that calls feed
 }
 
@@ -144,8 +151,9 @@ func (c *channelMetrics) Segment(rendition, result string, wait time.Duration) {
 	if result == "stored" {
 		c.m.publish.WithLabelValues(c.id).Observe(wait.Seconds())
 	}
-	c.published()
 }
+
+func (c *channelMetrics) Visible() { c.published() }
 
 // feed books what a worker says of its feed.
 func (c *channelMetrics) feed(r ingest.Report) {

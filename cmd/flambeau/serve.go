@@ -54,16 +54,18 @@ const (
 // process is what serve and demo run.
 //
 //	             ┌─ per channel, role all or ingest ──────────────────────────────────┐
-//	inputs ─────►│ worker ─► events ─► machine ─► cuts ─► publisher ─► store          │
-//	             └──────────────────────────────────────────────────────────┬─────────┘
-//	             ┌─ per channel, role all or origin ─────────┐              │ poke
-//	broadcaster ◄│ media listener ◄─ view ◄─ follower ◄──────┼── store ◄────┘
+//	inputs ─────►│ worker ─► events ─► machine ─► cuts ─► spool ─► publisher ─► store │
+//	             └─────────────────────────────────────────┬────────────────┬─────────┘
+//	             ┌─ per channel, role all or origin ─────┐ │ poke           │
+//	broadcaster ◄│ media listener ◄─ view ◄─ follower ◄──┼─┴─ edge ◄─ store ┘
 //	             └───────────────────────────────────────────┘
 //	operator ◄── admin, metrics listeners
 type process struct {
 	log      *slog.Logger
 	config   Config
 	store    storage.Store
+	spool    *packager.Spool // nil: the store needs none
+	edge     *packager.Edge  // the store, and over it what is spooled here
 	metrics  *metrics
 	inputs   map[string][]ingest.Source // of each channel
 	role     string
@@ -108,12 +110,26 @@ func newProcess(ctx context.Context, log *slog.Logger, c Config, role string, in
 		log: log, config: c, role: role, inputs: inputs, metrics: m, store: storage.Observed(s, m.storeRequest),
 		draining: make(chan struct{}), followers: origin.Channels{}, addresses: map[string]net.Addr{},
 	}
+	p.edge = packager.NewEdge(p.store)
 	if role != "origin" {
 		if err := probe(ctx, s); err != nil {
 			return nil, fmt.Errorf("store probe: %w", err)
 		}
 	}
-	return p, nil
+	return p, p.openSpool()
+}
+
+// openSpool takes the worker's spool. A file store needs none: its disk is the spool's.
+func (p *process) openSpool() (err error) {
+	used := func() int64 { return 0 }
+	if p.writes() && p.config.Store.Kind != "file" {
+		if p.spool, err = packager.OpenSpool(p.config.Spool.Dir, p.config.Spool.Size); err != nil {
+			return err
+		}
+		used = p.spool.Used
+	}
+	p.metrics.spool(used)
+	return nil
 }
 
 func (p *process) writes() bool { return p.role != "origin" }
@@ -222,7 +238,9 @@ func (p *process) writeOnce(ctx context.Context, ch ChannelConfig) (err error) {
 			f.Poke()
 		}
 	})
-	pub, err := packager.OpenPublisher(ctx, p.store, ch.ID, p.config.Worker, observe, p.log)
+	pub, err := packager.OpenPublisher(ctx, packager.PublisherConfig{
+		Channel: ch.ID, Worker: p.config.Worker, Store: p.store, Spool: p.spool, Edge: p.edge, Observe: observe, Log: p.log,
+	})
 	if err != nil {
 		return err
 	}
@@ -312,10 +330,10 @@ func (p *process) listeners() (ls []listener) {
 	if p.reads() {
 		archive := time.Duration(0)
 		for _, ch := range p.config.Channels {
-			p.followers[ch.ID] = origin.NewFollower(p.store, ch.ID, ch.Window, p.log)
+			p.followers[ch.ID] = origin.NewFollower(p.edge, ch.ID, ch.Window, p.log)
 			archive = max(archive, ch.Archive)
 		}
-		media := &origin.Server{Channels: p.followers, Store: p.store, Archive: archive, Observe: p.metrics, Log: p.log, Draining: p.draining}
+		media := &origin.Server{Channels: p.followers, Store: p.edge, Archive: archive, Observe: p.metrics, Log: p.log, Draining: p.draining}
 		ls = append(ls, listener{name: "media", address: p.config.Listen.Media, handler: media, connections: maxConnections})
 	}
 	return append(ls,
@@ -402,7 +420,7 @@ func (p *process) unready() (why []string) {
 		return []string{"draining"}
 	default:
 	}
-	if err := p.answers.ask(p.store); err != nil {
+	if err := p.answers.ask(p.store); err != nil && (p.spool == nil || !p.spool.Room()) {
 		why = append(why, err.Error())
 	}
 	for id, f := range p.followers {
