@@ -46,7 +46,8 @@ type batch struct {
 	losses   []timeline.LossEntry // that its loss records name
 	file     string               // in the spool; "": it is in memory only
 	fileSize int64
-	held     int64 // bytes of it in memory
+	held     int64     // bytes of it in memory
+	since    time.Time // when it was closed
 }
 
 func (b *batch) weight() (n int64) {
