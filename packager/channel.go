@@ -50,6 +50,7 @@ type Config struct {
 	Input   string        // what is pulled, without secrets
 	Segment time.Duration // wished length of a slot
 	Part    time.Duration // wished length of a part
+	Pair    bool          // another worker packages the same feed, and the store decides between them
 }
 
 // Past is what the store already holds of a channel. The zero value: nothing.
@@ -82,7 +83,14 @@ type Channel struct {
 	shape  *timeline.Shape
 	gen    timeline.Generation // the newest; valid if hasGen
 	hasGen bool
-	tracks []media.Track // of the last Begin
+	name   timeline.GenerationName // of gen
+	tracks []media.Track           // of the last Begin
+
+	// Of a paired channel: what the store holds.
+	standing Standing
+	stood    bool
+	newsAt   time.Time // when it last said something new
+	adopted  bool      // the machine stands where the store does, and has not said so
 
 	opening *opening             // nil while running
 	names   []timeline.Rendition // every rendition that the channel ever had, as it was last
@@ -124,7 +132,7 @@ func NewChannel(cfg Config, past Past) *Channel {
 	c := &Channel{cfg: cfg, shape: past.Shape, loss: timeline.Loss{Format: timeline.Format, Channel: cfg.Channel, Worker: cfg.Worker}}
 	why := "start"
 	if past.Shape != nil {
-		c.gen, c.hasGen, c.slot, c.end, c.arrived, why = past.Last, true, past.Slot, past.End, past.Seen, "restart"
+		c.gen, c.name, c.hasGen, c.slot, c.end, c.arrived, why = past.Last, past.Name, true, past.Slot, past.End, past.Seen, "restart"
 		c.names = past.Names
 	}
 	c.opening = newOpening(why)
@@ -240,6 +248,9 @@ func (c *Channel) sample(s *media.Sample) {
 
 // take lets a sample of the running generation in.
 func (c *Channel) take(l *lane, s *media.Sample) {
+	if c.cfg.Pair && (s.Damaged || l.hasDTS && int64(s.DTS-l.lastDTS) > l.step) {
+		c.doubt(l) // a hole that no counter has shown
+	}
 	l.lastDTS, l.hasDTS = s.DTS, true
 	c.arrived = s.Arrived
 	t := l.time(s)
@@ -306,6 +317,7 @@ func (c *Channel) finish(why string) {
 	if c.opening == nil {
 		c.loseAll(c.ahead, "generation_not_begun")
 		c.ahead, c.heldPast, c.change, c.pending = nil, 0, "", ""
+		c.doubtAll()
 		c.closeAll(-1)
 		c.opening = newOpening(why)
 	}
@@ -318,6 +330,7 @@ func (c *Channel) turnGeneration(why string, sameClock bool, first []*media.Samp
 	if sameClock {
 		until = c.ref.time(first[len(first)-1]).shown
 	}
+	doubtful := slices.ContainsFunc(c.lanes, func(l *lane) bool { return l.doubt >= c.slot })
 	over := c.closeAll(until)
 	if sameClock {
 		over = append(over, c.ahead...)
@@ -327,6 +340,7 @@ func (c *Channel) turnGeneration(why string, sameClock bool, first []*media.Samp
 	first = append(over, first...)
 	c.ahead, c.heldPast, c.change, c.pending = nil, 0, "", ""
 	c.opening = newOpening(why)
+	c.opening.doubtful = doubtful
 	c.opening.sameClock = sameClock
 	for _, s := range first {
 		c.sample(s)
