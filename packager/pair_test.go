@@ -101,10 +101,16 @@ func (l *leg) run() {
 		for f, down := l.during("down", l.air()); down; f, down = l.during("down", l.air()) {
 			time.Sleep(f.to - l.air())
 		}
-		if next = l.life(next); next >= len(l.events) {
+		if next = l.life(next); next >= len(l.events) && l.spooled() == 0 {
 			return
 		}
 	}
+}
+
+// spooled is how many files a process has left in its spool, for the next.
+func (l *leg) spooled() int {
+	left, _ := filepath.Glob(filepath.Join(l.dir, "story", "*"))
+	return len(left)
 }
 
 var pairLog = slog.New(slog.NewTextHandler(io.Discard, nil))
@@ -155,7 +161,7 @@ func (l *leg) tell(events chan<- media.Event, next int) (int, bool) {
 			table = b
 		}
 	}
-	if len(table.Tracks) > 0 {
+	if len(table.Tracks) > 0 && next < len(l.events) {
 		events <- table
 	}
 	last, dark := l.air(), false

@@ -56,6 +56,9 @@ func (p *Publisher) putPaired(ctx context.Context, b *batch, o object, body []by
 		if _, err := p.setAside(ctx, o, body); err != nil {
 			return o, err
 		}
+		if err := p.nameAside(ctx, o); err != nil {
+			return o, err
+		}
 	}
 	o.Row, o.record = e.RenditionRow, e.record
 	return o, nil
@@ -118,6 +121,17 @@ func (p *Publisher) setAside(ctx context.Context, o object, body []byte) (object
 		return o, fmt.Errorf("set aside: %w", err)
 	}
 	return o, nil
+}
+
+// nameAside says in a loss record that what is listed of a slot may lack something, and that it is kept aside.
+func (p *Publisher) nameAside(ctx context.Context, o object) error {
+	r, ok := p.gens[o.Of.Number].Rendition(o.Row.Rendition)
+	if !ok {
+		return nil // the first of its generation, which is being put: nothing is listed before it
+	}
+	l := timeline.Loss{Format: timeline.Format, Channel: p.Channel, Worker: p.Worker, Slot: o.Row.Slot}
+	l.Add(timeline.LossEntry{Track: r.Track, Rendition: r.ID, Reason: "aside", Units: 1, First: o.Row.Start, Last: o.Row.End(), Timescale: r.Timescale})
+	return p.putLoss(ctx, l)
 }
 
 // waitForRival waits until a rival's index names the object, for as long as a slot from when ours was closed.
