@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -30,8 +31,9 @@ type chain struct {
 	mu      sync.Mutex
 	past    Past // where the chain stands
 	rows    map[place]named
-	changed chan struct{} // closed, and replaced, with each change
-	seen    time.Time     // of the last change
+	voids   map[timeline.GenerationName]int64 // generations of this worker's that have no place in the store, from which slot on
+	changed chan struct{}                     // closed, and replaced, with each change
+	seen    time.Time                         // of the last change
 }
 
 // place is a slot of a rendition.
@@ -46,7 +48,47 @@ type named struct {
 	name timeline.GenerationName
 }
 
-func newChain() *chain { return &chain{rows: map[place]named{}, changed: make(chan struct{})} }
+func newChain() *chain {
+	return &chain{rows: map[place]named{}, voids: map[timeline.GenerationName]int64{}, changed: make(chan struct{})}
+}
+
+// void says that a generation has no place in the store from a slot on.
+func (c *chain) void(name timeline.GenerationName, from int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if old, ok := c.voids[name]; ok && old <= from {
+		return
+	}
+	c.voids[name] = from
+	c.tell()
+}
+
+// adopted says that what comes of a generation from now on was made after it was found to stand in the store.
+func (c *chain) adopted(name timeline.GenerationName) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.voids, name)
+}
+
+// isVoid tells whether a slot of a generation has no place.
+func (c *chain) isVoid(name timeline.GenerationName, slot int64) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	from, ok := c.voids[name]
+	return ok && slot >= from
+}
+
+func (c *chain) tell() {
+	close(c.changed)
+	c.changed = make(chan struct{})
+}
+
+// stands is the last slot of the reference that is known to have its entry.
+func (c *chain) stands() (slot int64, ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.past.Slot, c.past.Lines != nil
+}
 
 // start says what the store held when the worker opened it.
 func (c *chain) start(p Past) {
@@ -62,8 +104,7 @@ func (c *chain) found(s *timeline.Shape) {
 	c.past = Past{Shape: s}
 	c.past.begin(s.First, timeline.GenerationName{})
 	c.seen = time.Now()
-	close(c.changed)
-	c.changed = make(chan struct{})
+	c.tell()
 }
 
 // note adds rows of a generation.
@@ -95,8 +136,7 @@ func (c *chain) note(shape *timeline.Shape, g timeline.Generation, name timeline
 		}
 	}
 	c.seen = time.Now()
-	close(c.changed)
-	c.changed = make(chan struct{})
+	c.tell()
 }
 
 // at finds what stands in a slot of a rendition, as far as it was seen, and what tells of the next change.
@@ -111,12 +151,12 @@ func (c *chain) at(rendition string, slot int64) (n named, ok bool, changed <-ch
 func (c *chain) standing() Standing {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	s := Standing{Past: c.past.clone(), At: c.seen}
+	s := Standing{Past: c.past.clone(), At: c.seen, Voids: maps.Clone(c.voids)}
 	if c.past.Shape == nil {
 		return s
 	}
 	for at, n := range c.rows {
-		if at.rendition == c.past.Shape.Reference && n.name == c.past.Name {
+		if at.rendition == c.past.Shape.Reference {
 			s.Rows = append(s.Rows, n.Row)
 		}
 	}

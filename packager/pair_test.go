@@ -81,6 +81,9 @@ func (l *leg) store() storage.Store {
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		f.Latency = time.Duration(5+l.dice.IntN(30)) * time.Millisecond
+		if fr, ok := l.during("freeze", l.air()); ok {
+			f.Latency = fr.to - l.air() // SIGSTOP
+		}
 		if _, ok := l.during("outage", l.air()); ok {
 			f.Err = errors.New("no answer")
 		}
@@ -97,7 +100,11 @@ func (l *leg) store() storage.Store {
 // run is a leg's life: its worker is started, killed, started again.
 func (l *leg) run() {
 	next := 0
-	for {
+	for lives := 0; ; lives++ {
+		if lives > 40 {
+			l.t.Errorf("%s has had %d lives, and %d files are left in its spool", l.name, lives, l.spooled())
+			return
+		}
 		for f, down := l.during("down", l.air()); down; f, down = l.during("down", l.air()) {
 			time.Sleep(f.to - l.air())
 		}
@@ -113,7 +120,15 @@ func (l *leg) spooled() int {
 	return len(left)
 }
 
-var pairLog = slog.New(slog.NewTextHandler(io.Discard, nil))
+// pairLog is what the workers say: FLAMBEAU_TEST_PAIR_LOG=1 shows it.
+var pairLog = slog.New(slog.NewTextHandler(pairLogTo(), nil))
+
+func pairLogTo() io.Writer {
+	if os.Getenv("FLAMBEAU_TEST_PAIR_LOG") != "" {
+		return os.Stderr
+	}
+	return io.Discard
+}
 
 // life is one process of the worker. It returns the event from which the next would go on.
 func (l *leg) life(next int) int {
@@ -148,7 +163,7 @@ func (l *leg) life(next int) int {
 	}
 	close(events)
 	if err := <-done; err != nil {
-		l.t.Errorf("%s ended with %v", l.name, err)
+		l.t.Errorf("%s ended at %v with %v", l.name, l.air(), err)
 	}
 	return next
 }
@@ -164,6 +179,11 @@ func (l *leg) tell(events chan<- media.Event, next int) (int, bool) {
 	if len(table.Tracks) > 0 && next < len(l.events) {
 		events <- table
 	}
+	for began := l.air(); next < len(l.events); next++ {
+		if s, ok := l.events[next].(*media.Sample); ok && s.Arrived.Sub(air) >= began-100*time.Millisecond {
+			break // what came while it was down came to nobody
+		}
+	}
 	last, dark := l.air(), false
 	lost := map[int]int{}
 	for ; next < len(l.events); next++ {
@@ -178,6 +198,9 @@ func (l *leg) tell(events chan<- media.Event, next int) (int, bool) {
 		at := s.Arrived.Sub(air)
 		if f, ok := l.during("delay", at); ok {
 			at += time.Duration(f.n) * time.Millisecond
+		}
+		if f, ok := l.during("freeze", at); ok {
+			at = f.to
 		}
 		for wait := at - l.air(); wait > 0; wait = at - l.air() {
 			if !dark && l.air()-last >= 3*time.Second {
@@ -220,8 +243,12 @@ func (l *leg) tell(events chan<- media.Event, next int) (int, bool) {
 		if f, ok := l.during("clock", l.air()); ok {
 			copied.Arrived = copied.Arrived.Add(time.Duration(f.n) * time.Millisecond)
 		}
+		if _, ok := l.during("input", s.Arrived.Sub(air)); ok { // another source of the same programme, with a clock of its own
+			copied.PTS, copied.DTS = copied.PTS+3600*90000, copied.DTS+3600*90000
+			copied.Data = append([]byte("2."), s.Data...)
+		}
 		l.mu.Lock()
-		l.received[string(s.Data)] = l.air()
+		l.received[string(copied.Data)] = l.air()
 		l.mu.Unlock()
 		events <- &copied
 	}
@@ -291,7 +318,7 @@ func (p *pair) judge() (wrong []string) {
 		for frame, at := range l.received {
 			all[frame] = true
 			if main[frame] == 0 && alt[frame] == 0 && !l.died(at) {
-				track, _, _ := strings.Cut(frame, ":")
+				track, _, _ := strings.Cut(strings.TrimPrefix(frame, "2."), ":")
 				missing[l.name+" "+track]++
 			}
 		}
@@ -478,6 +505,9 @@ func rolled(t *testing.T, seed uint64, air, least, most int) {
 		for _, w := range wrong[:min(len(wrong), 12)] {
 			t.Error(w)
 		}
+		for _, line := range p.chain() {
+			t.Log(line)
+		}
 	}
 }
 
@@ -503,7 +533,11 @@ func rollFeed(dice *rand.Rand, air int) (script, told string) {
 func rollFault(dice *rand.Rand, air int) fault {
 	from := time.Duration(dice.IntN(air*1000)) * time.Millisecond
 	for_ := time.Duration(500+dice.IntN(12000)) * time.Millisecond
-	switch dice.IntN(8) {
+	switch dice.IntN(10) {
+	case 8:
+		return fault{"freeze", from, from + for_, 0}
+	case 9:
+		return fault{"input", from, from + 2*for_, 0}
 	case 0, 1:
 		return fault{"down", from, from + for_, 0}
 	case 2:
@@ -522,5 +556,20 @@ func rollFault(dice *rand.Rand, air int) fault {
 		}
 		return fault{"slow store", from, from + 2*for_, 0}
 	}
-	panic("eight faces")
+	panic("ten faces")
+}
+
+// chain is what stands in the reference's slots.
+func (p *pair) chain() (lines []string) {
+	for info := range p.truth.List(context.Background(), "story/seg/v360/", "") {
+		b, _, _ := storage.ReadAll(context.Background(), p.truth, info.Key, storage.Get{}, 1<<30)
+		r, record, err := CarriedRow(b)
+		first := ""
+		if parsed, _ := cmaf.Parse(b); len(parsed.Fragments) > 0 {
+			s := parsed.Fragments[0].Samples[0]
+			first = string(b[s.Position : s.Position+int64(s.Size)])
+		}
+		lines = append(lines, fmt.Sprintf("slot %d: generation %d %s, start %v, %s, put at %v, first %s, %v", r.Slot, r.Generation, record, timeline.UTC(r.Start, 90000).Sub(p.began), fmt.Sprint(r.Flags), info.Modified.Sub(p.began), first, err))
+	}
+	return lines
 }

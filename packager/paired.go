@@ -22,6 +22,9 @@ func (p *Publisher) putPaired(ctx context.Context, b *batch, o object, body []by
 		}
 		return o, err
 	}
+	if o.Kind == reference && sameShape(p.shape, b.Past.Shape) {
+		p.follows(o)
+	}
 	if p.isVoid(b, o) {
 		return p.setAside(ctx, o, body)
 	}
@@ -32,6 +35,10 @@ func (p *Publisher) putPaired(ctx context.Context, b *batch, o object, body []by
 		return o, nil // the rival has put it, and said so
 	}
 	err := p.create(ctx, o.Key, body)
+	if err == nil {
+		p.standsIn(o, o.Row)
+		return o, nil
+	}
 	var diverged *DivergenceError
 	if !errors.As(err, &diverged) {
 		return o, err
@@ -48,7 +55,8 @@ func (p *Publisher) putPaired(ctx context.Context, b *batch, o object, body []by
 		return p.outranked(ctx, o, body, e, name)
 	}
 	whole := !e.Flags.Has(timeline.Damaged) && !e.Flags.Has(timeline.Gap)
-	if o.Whole || !whole {
+	within := o.Row.Start >= e.Start && o.Row.End() <= e.End() // a whole copy that a change closed early may lack what ours has
+	if o.Whole || !whole || !within {
 		if o.Whole && whole {
 			p.Observe.Divergence()
 			p.Log.Error("divergence", "channel", p.Channel, "rendition", o.Row.Rendition, "slot", o.Row.Slot, "hash", o.Row.Hash.Short(), "stored", e.Hash.Short())
@@ -60,8 +68,43 @@ func (p *Publisher) putPaired(ctx context.Context, b *batch, o object, body []by
 			return o, err
 		}
 	}
+	p.standsIn(o, e.RenditionRow)
 	o.Row, o.record = e.RenditionRow, e.record
 	return o, nil
+}
+
+// standsIn tells the chain at once what a slot of the reference holds: the next may be in the same batch.
+func (p *Publisher) standsIn(o object, r timeline.RenditionRow) {
+	if o.Kind != reference {
+		return
+	}
+	g, ok := p.begun[o.Of]
+	if !ok {
+		g = p.gens[o.Of.Number]
+	}
+	p.chain.note(p.shape, g, o.Of, r)
+}
+
+// follows finds out whether a reference object may be put: what is before it must be in the store, and of its own generation or, where it
+// begins one, of the generation before that. Else it was made before the machine heard that what it follows has lost its place.
+func (p *Publisher) follows(o object) {
+	stands, ok := p.chain.stands()
+	if !ok {
+		return
+	}
+	before, known, _ := p.chain.at(o.Row.Rendition, o.Row.Slot-1)
+	g, ours := p.begun[o.Of]
+	begins := ours && g.Number > 0 && o.Row.Slot == g.S0
+	switch {
+	case o.Row.Slot > stands+1:
+	case known && begins && before.name.Number != g.Number-1:
+	case known && !begins && before.name != o.Of:
+	default:
+		return
+	}
+	p.Log.Warn("a generation has no place", "channel", p.Channel, "slot", o.Row.Slot, "ours", o.Of, "before it", before.name, "store stands at", stands)
+	p.stale = true
+	p.chain.void(o.Of, o.Row.Slot)
 }
 
 // lostShape learns the shape that another worker has decided first. What was made by ours is void.
@@ -82,11 +125,8 @@ func (p *Publisher) lostShape(ctx context.Context) error {
 func (p *Publisher) outranked(ctx context.Context, o object, body []byte, e entry, name timeline.GenerationName) (object, error) {
 	if o.Kind == reference {
 		p.Log.Warn("another worker has begun a generation", "channel", p.Channel, "slot", o.Row.Slot, "ours", o.Of, "theirs", name)
-		p.void.Lock()
-		if from, ok := p.voids[o.Of]; !ok || o.Row.Slot < from {
-			p.voids[o.Of] = o.Row.Slot
-		}
-		p.void.Unlock()
+		p.stale = true
+		p.chain.void(o.Of, o.Row.Slot)
 		g := p.gens[name.Number]
 		if err := p.insist(ctx, o.Key, func(ctx context.Context) (err error) {
 			g, err = ReadGeneration(ctx, p.Store, p.Channel, *p.shape, name)
@@ -104,10 +144,7 @@ func (p *Publisher) isVoid(b *batch, o object) bool {
 	if !sameShape(p.shape, b.Past.Shape) {
 		return true
 	}
-	p.void.Lock()
-	defer p.void.Unlock()
-	from, ok := p.voids[o.Of]
-	return ok && o.Row.Slot >= from
+	return p.chain.isVoid(o.Of, o.Row.Slot)
 }
 
 // setAside keeps a segment that can't stand under its name, unless there is nothing in it.

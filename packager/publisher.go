@@ -72,8 +72,7 @@ type Publisher struct {
 
 	// Of a paired channel.
 	chain *chain
-	voids map[timeline.GenerationName]int64 // own generations that another took the place of, from which slot on
-	void  sync.Mutex
+	stale bool // what is proposed was proposed before the machine heard that its generation is void
 
 	// Owned by the putting loop of Run.
 	opened  bool // the store was asked where the channel stands
@@ -95,7 +94,7 @@ const openPatience = 10 * time.Second
 func OpenPublisher(ctx context.Context, c PublisherConfig) (*Publisher, error) {
 	p := &Publisher{
 		PublisherConfig: c, queue: newQueue(), lines: map[string]int64{}, names: map[int]timeline.GenerationName{}, gens: map[int]timeline.Generation{},
-		begun: map[timeline.GenerationName]timeline.Generation{}, chain: newChain(), voids: map[timeline.GenerationName]int64{},
+		begun: map[timeline.GenerationName]timeline.Generation{}, chain: newChain(),
 	}
 	if c.Edge == nil || c.Pair {
 		p.Edge = NewEdge(c.Store) // shows what nobody looks at
@@ -505,8 +504,15 @@ func (p *Publisher) settle(ctx context.Context, b *batch) error {
 	if p.shape == nil || !p.Pair {
 		p.shape = b.Past.Shape
 	}
+	if b.Adopted != nil {
+		p.stale = false
+		p.chain.adopted(b.Adopted.Name)
+	}
 	for i, g := range b.Records {
 		p.begun[b.Generations[i]] = g
+		if p.stale {
+			p.chain.void(b.Generations[i], 0)
+		}
 	}
 	if b.Adopted == nil {
 		return nil

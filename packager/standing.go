@@ -13,15 +13,17 @@ import (
 // quietSlots is for how many slots nothing new may stand in the store before a worker that stands by believes that its rival is gone.
 const quietSlots = 3
 
-// standbySlots is how many slots of samples a worker that stands by keeps: what it needs to go on at the slot after the store's last.
+// standbySlots is how many slots of samples a worker that stands by keeps: what it needs to go on at the slot after the store's last. By no
+// more may it be behind its rival.
 const standbySlots = 6
 
 // Standing is what the store holds of a paired channel, as the publisher has last seen it. Past is where the chain of the reference's
 // objects stands; whoever wrote them.
 type Standing struct {
 	Past
-	Rows []timeline.Row // the newest of the reference, by slot
-	At   time.Time      // when that was seen, with a monotonic reading
+	Rows  []timeline.Row                    // the newest of the reference, by slot
+	Voids map[timeline.GenerationName]int64 // generations of this worker's that have no place in the store, from which slot on
+	At    time.Time                         // when that was seen, with a monotonic reading
 }
 
 // Stand tells the Channel where the channel stands in the store, and returns what it has decided since.
@@ -59,7 +61,10 @@ func (c *Channel) outranked() bool {
 	case !sameShape(c.shape, s.Shape):
 		return true
 	}
-	return s.Name != c.name && s.Slot >= c.gen.S0
+	if _, void := s.Voids[c.name]; void && s.Name != c.name {
+		return true
+	}
+	return s.Name != c.name && (s.Slot >= c.gen.S0 || s.Name.Number >= c.name.Number)
 }
 
 // behind tells whether the store is further than this machine was, in its own generation or in a newer one.
@@ -105,7 +110,12 @@ func (c *Channel) quiet() bool {
 	if len(o.samples) == 0 {
 		return false
 	}
-	return o.samples[len(o.samples)-1].Arrived.Sub(c.newsAt) > time.Duration(quietSlots*c.shape.Slot.Float()*float64(time.Second))
+	return o.samples[len(o.samples)-1].Arrived.Sub(c.newsAt) > c.slots(quietSlots)
+}
+
+// slots is how long n slots last.
+func (c *Channel) slots(n int) time.Duration {
+	return time.Duration(float64(n) * c.shape.Slot.Float() * float64(time.Second))
 }
 
 // waits tells whether a worker that did not see the newest generation begin has to wait for what its rival says.
@@ -202,6 +212,20 @@ func (c *Channel) unheld(ref media.Track, first int) (int, bool) {
 	if ok && r.Track == ref.ID {
 		shift, known = c.recognized(r)
 	}
+	held := map[[8]byte]bool{}
+	for _, row := range c.standing.Rows {
+		for _, k := range row.Keys {
+			held[k.Hash] = true
+		}
+	}
+	// A picture that stands still has key frames that are all alike: what comes long after the last row is not in it.
+	until := c.newsAt.Add(c.slots(standbySlots))
+	for i := len(c.opening.samples) - 1; i >= first; i-- {
+		if s := c.opening.samples[i]; s.Track == ref.ID && s.Key && s.Arrived.Before(until) && held[c.opening.hash(s)] {
+			first = i + 1
+			break
+		}
+	}
 	for i, s := range c.opening.samples[first:] {
 		if s.Track != ref.ID || !s.Key || s.Damaged {
 			continue
@@ -219,7 +243,7 @@ func (c *Channel) trim() {
 	if !c.cfg.Pair || !c.hasGen || len(o.samples) == 0 {
 		return
 	}
-	keep := time.Duration(standbySlots * c.shape.Slot.Float() * float64(time.Second))
+	keep := c.slots(standbySlots)
 	newest := o.samples[len(o.samples)-1].Arrived
 	n := slices.IndexFunc(o.samples, func(s *media.Sample) bool { return newest.Sub(s.Arrived) <= keep })
 	for _, s := range o.samples[:max(n, 0)] {
