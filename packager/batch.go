@@ -1,6 +1,7 @@
 package packager
 
 import (
+	"maps"
 	"slices"
 	"time"
 
@@ -175,7 +176,7 @@ func (c *composer) giveWay(b *batch) *batch {
 func (p *Past) begin(g timeline.Generation, name timeline.GenerationName) {
 	p.Previous, p.Last, p.Name = p.Last, g, name
 	p.Slot, p.End = max(p.Slot, g.S0-1), max(timeline.CeilRescale(p.End, max(1, p.Previous.Timescale), g.Timescale), g.T0)
-	p.Lines = map[string]int64{}
+	p.Lines, p.Ends = map[string]int64{}, map[string]int64{}
 	for _, r := range g.Renditions {
 		p.Lines[r.ID] = g.S0 - 1
 		p.Names = remember(p.Names, r)
@@ -195,6 +196,7 @@ func (p *Past) entered(r timeline.RenditionRow) {
 	if !ok {
 		return
 	}
+	p.Ends[r.Rendition] = max(p.Ends[r.Rendition], r.End())
 	if end := timeline.CeilRescale(r.End(), of.Timescale, p.Last.Timescale); end > p.End {
 		p.End, p.Seen = end, time.UnixMilli(r.Written)
 	}
@@ -215,10 +217,6 @@ func (p *Past) rendition(generation int, id string, begun []timeline.Generation)
 
 func (p Past) clone() Past {
 	p.Names = slices.Clone(p.Names)
-	lines := make(map[string]int64, len(p.Lines))
-	for id, slot := range p.Lines {
-		lines[id] = slot
-	}
-	p.Lines = lines
+	p.Lines, p.Ends = maps.Clone(p.Lines), maps.Clone(p.Ends)
 	return p
 }

@@ -34,6 +34,7 @@ type chain struct {
 	voids   map[timeline.GenerationName]int64 // generations of this worker's that have no place in the store, from which slot on
 	changed chan struct{}                     // closed, and replaced, with each change
 	seen    time.Time                         // of the last change
+	back    time.Time                         // when the store answered again, after it had not
 }
 
 // place is a slot of a rendition.
@@ -61,6 +62,20 @@ func (c *chain) void(name timeline.GenerationName, from int64) {
 	}
 	c.voids[name] = from
 	c.tell()
+}
+
+// isBack says that the store answers again: rivals may have something to put from before.
+func (c *chain) isBack() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.back = time.Now()
+}
+
+// backSince is when the store last answered again.
+func (c *chain) backSince() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.back
 }
 
 // adopted says that what comes of a generation from now on was made after it was found to stand in the store.
@@ -190,6 +205,9 @@ func (p *Publisher) watch(ctx context.Context) {
 		err := w.look(ctx)
 		if err != nil && !failed && ctx.Err() == nil {
 			p.Log.Warn("rivals not read", "channel", p.Channel, "err", err)
+		}
+		if failed && err == nil {
+			p.chain.isBack()
 		}
 		failed = err != nil
 		select {

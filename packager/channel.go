@@ -64,6 +64,7 @@ type Past struct {
 
 	Name     timeline.GenerationName // of Last
 	Lines    map[string]int64        // the last slot that has an entry, of each rendition of Last
+	Ends     map[string]int64        // where that ended, media time in the rendition's ticks; a rendition that is not in it: at End
 	Previous timeline.Generation     // the one before Last, where a process has seen it
 }
 
@@ -103,19 +104,20 @@ type Channel struct {
 	late     []timed    // reference samples after a nominal start whose key frame may still come
 	frontier int64      // reference ticks: no cut will be made at or before it any more
 	running  []media.Track
-	pending  string          // the same, for a reason that is not in the feed's table
-	strays   map[int]stray   // tracks without rendition, and how steadily they come
-	offPhase int             // how many slots in a row had their key frames elsewhere
-	offBy    int64           // by how much
-	offSlot  int64           // the last of them
-	change   string          // why the next key frame begins a generation; "" it does not
-	ahead    []*media.Sample // of tracks that wait for that generation
-	suspects []*media.Sample // after what may be a jump
-	heldPast int             // bytes in ahead
-	partial  int64           // the slot whose beginning was missed; negative: none
-	shift    int64           // what is added to the feed's ticks to get the generation's
-	end      int64           // where the last slot ended, ticks of gen.Timescale
-	arrived  time.Time       // of the last sample that was taken
+	pending  string           // the same, for a reason that is not in the feed's table
+	strays   map[int]stray    // tracks without rendition, and how steadily they come
+	offPhase int              // how many slots in a row had their key frames elsewhere
+	offBy    int64            // by how much
+	offSlot  int64            // the last of them
+	change   string           // why the next key frame begins a generation; "" it does not
+	ahead    []*media.Sample  // of tracks that wait for that generation
+	suspects []*media.Sample  // after what may be a jump
+	heldPast int              // bytes in ahead
+	partial  int64            // the slot whose beginning was missed; negative: none
+	shift    int64            // what is added to the feed's ticks to get the generation's
+	end      int64            // where the last slot ended, ticks of gen.Timescale
+	ends     map[string]int64 // the same of each rendition, where that is known, in its own ticks
+	arrived  time.Time        // of the last sample that was taken
 
 	loss timeline.Loss
 	out  []Cut
@@ -133,6 +135,7 @@ func NewChannel(cfg Config, past Past) *Channel {
 	why := "start"
 	if past.Shape != nil {
 		c.gen, c.name, c.hasGen, c.slot, c.end, c.arrived, why = past.Last, past.Name, true, past.Slot, past.End, past.Seen, "restart"
+		c.ends = past.Ends
 		c.names = past.Names
 	}
 	c.opening = newOpening(why)
@@ -364,7 +367,7 @@ func (c *Channel) closeAll(until int64) (over []*media.Sample) {
 		}
 		l.held = nil
 	}
-	c.end = c.gen.T0
+	c.end, c.ends = c.gen.T0, nil
 	for _, l := range c.lanes {
 		l.catchUp(c)
 		l.close(c, -1)

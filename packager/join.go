@@ -116,6 +116,9 @@ func (c *Channel) join(ref media.Track, shift int64, first int) {
 	slot := c.claims(begin)
 	for _, l := range c.lanes {
 		l.idle, l.slot, l.doubt, l.end = true, c.slot, slot, timeline.CeilRescale(c.end, g.Timescale, l.r.Timescale)
+		if end, ok := c.ends[l.r.ID]; ok {
+			l.end = end
+		}
 		// What comes from before the reference would be a slot with sound and no picture, of a few frames: players fall over that.
 		l.since = timeline.CeilRescale(begin, g.Timescale, l.r.Timescale)
 		if at := timeline.Rescale(begin, g.Timescale, l.r.Timescale); at > l.end {

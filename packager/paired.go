@@ -78,11 +78,15 @@ func (p *Publisher) standsIn(o object, r timeline.RenditionRow) {
 	if o.Kind != reference {
 		return
 	}
-	g, ok := p.begun[o.Of]
-	if !ok {
-		g = p.gens[o.Of.Number]
+	p.chain.note(p.shape, p.generation(o.Of), o.Of, r)
+}
+
+// generation is the record that a name stands for, of this worker's own proposals or of the store's.
+func (p *Publisher) generation(name timeline.GenerationName) timeline.Generation {
+	if g, ok := p.begun[name]; ok {
+		return g
 	}
-	p.chain.note(p.shape, g, o.Of, r)
+	return p.gens[name.Number]
 }
 
 // follows finds out whether a reference object may be put: what is before it must be in the store, and of its own generation or, where it
@@ -162,19 +166,20 @@ func (p *Publisher) setAside(ctx context.Context, o object, body []byte) (object
 
 // nameAside says in a loss record that what is listed of a slot may lack something, and that it is kept aside.
 func (p *Publisher) nameAside(ctx context.Context, o object) error {
-	r, ok := p.gens[o.Of.Number].Rendition(o.Row.Rendition)
+	r, ok := p.generation(o.Of).Rendition(o.Row.Rendition)
 	if !ok {
-		return nil // the first of its generation, which is being put: nothing is listed before it
+		return fmt.Errorf("%s: generation %v has no such rendition", o.Key, o.Of)
 	}
 	l := timeline.Loss{Format: timeline.Format, Channel: p.Channel, Worker: p.Worker, Slot: o.Row.Slot}
 	l.Add(timeline.LossEntry{Track: r.Track, Rendition: r.ID, Reason: "aside", Units: 1, First: o.Row.Start, Last: o.Row.End(), Timescale: r.Timescale})
 	return p.putLoss(ctx, l)
 }
 
-// waitForRival waits until a rival's index names the object, for as long as a slot from when ours was closed.
+// waitForRival waits until a rival's index names the object, for as long as a slot from when ours was closed. After the store was away a
+// rival may have more to put than we know, and may not have noticed yet that it is back.
 func (p *Publisher) waitForRival(ctx context.Context, b *batch, o object) {
 	length := time.Duration(b.Past.Shape.Slot.Float() * float64(time.Second))
-	left := time.Until(b.composed.Add(length))
+	left := max(time.Until(b.composed.Add(length)), time.Until(p.chain.backSince().Add(length+putRetryMost)))
 	if left <= 0 {
 		return
 	}

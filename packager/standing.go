@@ -90,6 +90,7 @@ func (c *Channel) abandon() {
 func (c *Channel) adopt() {
 	s := c.standing.Past.clone()
 	c.shape, c.gen, c.name, c.hasGen, c.slot, c.end, c.arrived = s.Shape, s.Last, s.Name, true, s.Slot, s.End, s.Seen
+	c.ends = s.Ends
 	for _, r := range s.Names {
 		c.names = remember(c.names, r)
 	}
