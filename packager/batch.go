@@ -1,6 +1,7 @@
 package packager
 
 import (
+	"maps"
 	"slices"
 	"time"
 
@@ -23,11 +24,14 @@ type object struct {
 	Key     string
 	Row     timeline.RenditionRow // of a segment
 	Frames  int64                 // in it, of a segment
-	Arrived time.Time             // when the last frame of it came in; zero: it is not measured
+	Whole   bool                  // see Closed
+	Of      timeline.GenerationName
+	Arrived time.Time // when the last frame of it came in; zero: it is not measured
 
 	body   []byte // nil where it is to be read from the spool
 	size   int64
 	hash   timeline.Hash // of body; where something else stands under its name, Row has that one's
+	aside  bool          // it is not listed: another generation has its place
 	record string        // hash8 of the generation's record that what stands there names, if it is not body
 	from   int64         // where it begins in its spool file
 }
@@ -41,13 +45,15 @@ type batch struct {
 	Objects     []object
 	Generations []timeline.GenerationName // that begin in it
 	Records     []timeline.Generation     // of those
+	Adopted     *Past                     // it goes on where the store stood
 	Past        Past                      // what a Channel needs to go on after it
 
 	losses   []timeline.LossEntry // that its loss records name
 	file     string               // in the spool; "": it is in memory only
 	fileSize int64
 	held     int64     // bytes of it in memory
-	since    time.Time // when it was closed
+	since    time.Time // when it began to wait for the store; after a restart, by its file's clock
+	composed time.Time // zero: by a process that has ended
 }
 
 func (b *batch) weight() (n int64) {
@@ -75,11 +81,14 @@ type composer struct {
 
 // compose makes a batch of cuts. now is the instant at which its rows are said to be written.
 func (c *composer) compose(cuts []Cut, now time.Time) *batch {
-	b := &batch{}
+	b := &batch{composed: now}
 	for _, cut := range cuts {
 		switch cut := cut.(type) {
 		case *Opened:
 			c.opened(b, cut)
+		case *Adopted:
+			past := cut.clone()
+			b.Adopted, c.past = &past, cut.clone()
 		case *Closed:
 			c.closed(b, cut, now)
 		case *Lost:
@@ -117,7 +126,7 @@ func (c *composer) opened(b *batch, o *Opened) {
 func (c *composer) closed(b *batch, cut *Closed, now time.Time) {
 	o := object{
 		Kind: other, Key: timeline.SegmentKey(c.channel, cut.Rendition, cut.Row.Slot), Row: timeline.RenditionRow{Rendition: cut.Rendition, Row: cut.Row},
-		Frames: cut.Frames, Arrived: cut.Arrived, body: cut.Body,
+		Frames: cut.Frames, Whole: cut.Whole, Of: cut.Of, Arrived: cut.Arrived, body: cut.Body,
 	}
 	if c.past.Shape != nil && cut.Rendition == c.past.Shape.Reference {
 		o.Kind = reference
@@ -139,7 +148,7 @@ func (c *composer) lost(b *batch, l timeline.Loss) {
 // giveWay is the batch for which there is no room: tombstones instead of segments, and a record of what that loses. What was made of the
 // channel before it stays as it is; numbers go on.
 func (c *composer) giveWay(b *batch) *batch {
-	small := &batch{Generations: b.Generations, Records: b.Records, Past: b.Past, losses: b.losses}
+	small := &batch{Adopted: b.Adopted, Generations: b.Generations, Records: b.Records, Past: b.Past, losses: b.losses, composed: b.composed}
 	lost := timeline.Loss{Format: timeline.Format, Channel: c.channel, Worker: c.worker}
 	for _, o := range b.Objects {
 		if !o.isSegment() || o.Row.Flags.Has(timeline.Gap) {
@@ -152,7 +161,7 @@ func (c *composer) giveWay(b *batch) *batch {
 		}
 		e := tombstone(*c.past.Shape, g, r, o.Row.Slot)
 		e.Written = o.Row.Written
-		small.add(object{Kind: o.Kind, Key: o.Key, Row: e.RenditionRow, body: e.body})
+		small.add(object{Kind: o.Kind, Key: o.Key, Row: e.RenditionRow, Of: o.Of, body: e.body})
 		lost.Slot = max(lost.Slot, o.Row.Slot)
 		lost.Add(timeline.LossEntry{
 			Track: r.Track, Rendition: r.ID, Reason: "spool_full", Frames: o.Frames, First: o.Row.Start, Last: o.Row.End(), Timescale: r.Timescale, Duration: o.Row.Duration,
@@ -168,7 +177,7 @@ func (c *composer) giveWay(b *batch) *batch {
 func (p *Past) begin(g timeline.Generation, name timeline.GenerationName) {
 	p.Previous, p.Last, p.Name = p.Last, g, name
 	p.Slot, p.End = max(p.Slot, g.S0-1), max(timeline.CeilRescale(p.End, max(1, p.Previous.Timescale), g.Timescale), g.T0)
-	p.Lines = map[string]int64{}
+	p.Lines, p.Ends = map[string]int64{}, map[string]int64{}
 	for _, r := range g.Renditions {
 		p.Lines[r.ID] = g.S0 - 1
 		p.Names = remember(p.Names, r)
@@ -177,7 +186,7 @@ func (p *Past) begin(g timeline.Generation, name timeline.GenerationName) {
 
 // entered notes a slot's entry.
 func (p *Past) entered(r timeline.RenditionRow) {
-	if r.Generation != p.Last.Number {
+	if r.Generation != p.Last.Number || p.Lines == nil {
 		return // the last of the generation before, which ends where the next has begun
 	}
 	p.Lines[r.Rendition] = max(p.Lines[r.Rendition], r.Slot)
@@ -188,6 +197,7 @@ func (p *Past) entered(r timeline.RenditionRow) {
 	if !ok {
 		return
 	}
+	p.Ends[r.Rendition] = max(p.Ends[r.Rendition], r.End())
 	if end := timeline.CeilRescale(r.End(), of.Timescale, p.Last.Timescale); end > p.End {
 		p.End, p.Seen = end, time.UnixMilli(r.Written)
 	}
@@ -208,10 +218,6 @@ func (p *Past) rendition(generation int, id string, begun []timeline.Generation)
 
 func (p Past) clone() Past {
 	p.Names = slices.Clone(p.Names)
-	lines := make(map[string]int64, len(p.Lines))
-	for id, slot := range p.Lines {
-		lines[id] = slot
-	}
-	p.Lines = lines
+	p.Lines, p.Ends = maps.Clone(p.Lines), maps.Clone(p.Ends)
 	return p
 }

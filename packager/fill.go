@@ -3,6 +3,7 @@ package packager
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"flambeau/packager/timeline"
 )
@@ -62,23 +63,55 @@ func (p *Publisher) fillTo(ctx context.Context, rendition string, last, to int64
 	if !ok || to-last > fillMost {
 		return fmt.Errorf("%s has nothing between slots %d and %d of generation %d", rendition, last, to, p.line.Number)
 	}
-	from, until := p.line.Nominal(*p.shape, last+1, r.Timescale), p.line.Nominal(*p.shape, to+1, r.Timescale)
-	lost := timeline.Loss{Format: timeline.Format, Channel: p.Channel, Worker: p.Worker, Slot: to}
-	lost.Add(timeline.LossEntry{Track: r.Track, Rendition: r.ID, Reason: "process_ended", Units: to - last, First: from, Last: until, Timescale: r.Timescale, Duration: until - from})
-	if err := p.putLoss(ctx, lost); err != nil {
-		return err
-	}
 	for slot := last + 1; slot <= to; slot++ {
+		if p.Pair {
+			there, err := p.theirs(ctx, r, slot, to)
+			if err != nil {
+				return err
+			}
+			if there {
+				continue
+			}
+		}
+		from, until := p.line.Nominal(*p.shape, slot, r.Timescale), p.line.Nominal(*p.shape, slot+1, r.Timescale)
+		lost := timeline.Loss{Format: timeline.Format, Channel: p.Channel, Worker: p.Worker, Slot: slot}
+		lost.Add(timeline.LossEntry{Track: r.Track, Rendition: r.ID, Reason: "process_ended", Units: 1, First: from, Last: until, Timescale: r.Timescale, Duration: until - from})
+		if err := p.putLoss(ctx, lost); err != nil {
+			return err
+		}
 		o, err := p.putTombstone(ctx, *p.shape, p.line, r, slot)
 		if err != nil {
 			return err
 		}
-		if o.record != "" {
-			if err := p.knowRecord(ctx, o); err != nil {
-				return err
-			}
+		if err := p.enterFilled(ctx, o); err != nil {
+			return err
 		}
-		p.list(o.Row)
 	}
+	return nil
+}
+
+// theirs lists what a rival has put in a slot, for which it is waited, as for any tombstone, a slot's length.
+func (p *Publisher) theirs(ctx context.Context, r timeline.Rendition, slot, to int64) (bool, error) {
+	now := &batch{composed: time.Now().Add(-time.Duration(float64(to-slot) * p.shape.Slot.Float() * float64(time.Second))), Past: Past{Shape: p.shape}}
+	p.waitForRival(ctx, now, object{Row: timeline.RenditionRow{Rendition: r.ID, Row: timeline.Row{Slot: slot}}})
+	var e entry
+	var ok bool
+	if err := p.insist(ctx, timeline.SegmentKey(p.Channel, r.ID, slot), func(ctx context.Context) (err error) {
+		e, ok, err = p.orphan(ctx, r.ID, slot)
+		return err
+	}); err != nil || !ok {
+		return false, err
+	}
+	return true, p.enterFilled(ctx, object{Row: e.RenditionRow, record: e.record})
+}
+
+// enterFilled lists what stands in a slot that was filled.
+func (p *Publisher) enterFilled(ctx context.Context, o object) error {
+	if o.record != "" && o.Row.Generation > 0 {
+		if err := p.knowName(ctx, timeline.GenerationName{Number: o.Row.Generation, Hash: o.record}); err != nil {
+			return err
+		}
+	}
+	p.list(o.Row)
 	return nil
 }

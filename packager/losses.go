@@ -15,6 +15,7 @@ func (c *Channel) missed(m media.Lost) {
 			continue
 		}
 		l.flags |= timeline.Damaged
+		c.doubt(l)
 		if l.track == m.Track {
 			at := l.media(int64(m.At))
 			e.Rendition, e.First, e.Last, e.Timescale = l.r.ID, at, at, l.r.Timescale
@@ -33,6 +34,7 @@ func (c *Channel) lose(s *media.Sample, reason string) {
 		}
 		if reason == "timestamp" || reason == "overlap" || reason == "segment_full" {
 			l.flags |= timeline.Damaged // the open segment lacks it; what comes before its first cut it does not
+			c.doubt(l)
 		}
 		e.Rendition, e.First, e.Last, e.Timescale, e.Duration = l.r.ID, at, at, l.r.Timescale, l.usual
 	}

@@ -44,6 +44,7 @@ type PublisherConfig struct {
 	Store   storage.Store
 	Spool   *Spool // nil: what the store has not taken yet waits in memory
 	Edge    *Edge  // where spooled media is shown at once; nil: nowhere
+	Pair    bool   // another worker packages the same feed
 	Observe Observer
 	Log     *slog.Logger
 }
@@ -69,6 +70,10 @@ type Publisher struct {
 	showing sync.Mutex
 	base    timeline.Index // the newest root in the store
 
+	// Of a paired channel.
+	chain *chain
+	stale bool // what is proposed was proposed before the machine heard that its generation is void
+
 	// Owned by the putting loop of Run.
 	opened  bool // the store was asked where the channel stands
 	index   timeline.Index
@@ -78,6 +83,7 @@ type Publisher struct {
 	lines   map[string]int64    // the last slot listed of each of its renditions
 	names   map[int]timeline.GenerationName
 	gens    map[int]timeline.Generation
+	begun   map[timeline.GenerationName]timeline.Generation // own proposals
 }
 
 // openPatience is how long a worker that has something of the channel in its spool waits for the store to say where the channel stands;
@@ -88,8 +94,9 @@ const openPatience = 10 * time.Second
 func OpenPublisher(ctx context.Context, c PublisherConfig) (*Publisher, error) {
 	p := &Publisher{
 		PublisherConfig: c, queue: newQueue(), lines: map[string]int64{}, names: map[int]timeline.GenerationName{}, gens: map[int]timeline.Generation{},
+		begun: map[timeline.GenerationName]timeline.Generation{}, chain: newChain(),
 	}
-	if c.Edge == nil {
+	if c.Edge == nil || c.Pair {
 		p.Edge = NewEdge(c.Store) // shows what nobody looks at
 	}
 	if c.Spool == nil {
@@ -101,6 +108,15 @@ func OpenPublisher(ctx context.Context, c PublisherConfig) (*Publisher, error) {
 	}
 	p.composer = composer{channel: c.Channel, worker: c.Worker, past: p.past.clone()}
 	return p, nil
+}
+
+// Standing is what is known of the store; changed is closed when there is more to be known. Of a channel that is not paired it says nothing.
+func (p *Publisher) Standing() (s Standing, changed <-chan struct{}) {
+	if !p.Pair {
+		return s, nil
+	}
+	_, _, changed = p.chain.at("", 0)
+	return p.chain.standing(), changed
 }
 
 // takeUp goes on with what an earlier process left in the spool.
@@ -195,6 +211,13 @@ func (p *Publisher) Run(ctx context.Context, cuts <-chan Cut, released func(int6
 	defer p.Close()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
+	var watching sync.WaitGroup
+	if p.Pair {
+		watch, stop := context.WithCancel(ctx)
+		watching.Go(func() { p.watch(watch) })
+		defer watching.Wait()
+		defer stop()
+	}
 	put := make(chan error, 1)
 	go func() {
 		err := guarded(func() error { return p.putAll(ctx, released) })
@@ -440,9 +463,8 @@ func (p *Publisher) publish(ctx context.Context, batches []*batch) error {
 // putBatch puts the objects of a batch: what others lean on first, reference objects in slot order, the rest at once. It returns its
 // segments with the rows that the index now has of them.
 func (p *Publisher) putBatch(ctx context.Context, b *batch) (stored []object, err error) {
-	p.shape = b.Past.Shape
-	for i, g := range b.Records {
-		p.know(g, b.Generations[i])
+	if err := p.settle(ctx, b); err != nil {
+		return nil, err
 	}
 	stored = make([]object, len(b.Objects))
 	var free errgroup.Group
@@ -471,7 +493,7 @@ func (p *Publisher) putBatch(ctx context.Context, b *batch) (stored []object, er
 	if err := free.Wait(); err != nil {
 		return nil, err
 	}
-	stored = slices.DeleteFunc(stored, func(o object) bool { return !o.isSegment() })
+	stored = slices.DeleteFunc(stored, func(o object) bool { return !o.isSegment() || o.aside })
 	for _, o := range stored {
 		if err := p.enter(ctx, o); err != nil {
 			return nil, err
@@ -480,17 +502,59 @@ func (p *Publisher) putBatch(ctx context.Context, b *batch) (stored []object, er
 	return stored, nil
 }
 
-// enter lists what stands under a segment's name.
-func (p *Publisher) enter(ctx context.Context, o object) error {
-	if o.record != "" {
-		if err := p.knowRecord(ctx, o); err != nil {
+// settle makes known what a batch begins.
+func (p *Publisher) settle(ctx context.Context, b *batch) error {
+	if p.shape == nil || !p.Pair {
+		p.shape = b.Past.Shape
+	}
+	if b.Adopted != nil {
+		p.stale = false
+		p.chain.adopted(b.Adopted.Name)
+	}
+	for i, g := range b.Records {
+		p.begun[b.Generations[i]] = g
+		if p.stale {
+			p.chain.void(b.Generations[i], 0)
+		}
+	}
+	if b.Adopted == nil {
+		return nil
+	}
+	if err := p.knowName(ctx, b.Adopted.Name); err != nil {
+		return err
+	}
+	if b.Adopted.Last.Number > p.line.Number {
+		if err := p.fillAll(ctx, b.Adopted.Last.Number); err != nil {
 			return err
 		}
 	}
-	if err := p.fill(ctx, o.Row); err != nil {
-		return err
+	p.line = b.Adopted.Last
+	for id, slot := range b.Adopted.Lines {
+		p.lines[id] = max(p.lines[id], slot)
+	}
+	return nil
+}
+
+// enter lists what stands under a segment's name.
+func (p *Publisher) enter(ctx context.Context, o object) error {
+	name := o.Of
+	if o.record != "" {
+		if name = (timeline.GenerationName{Number: o.Row.Generation, Hash: o.record}); name.Number == 0 {
+			name.Hash = ""
+		}
+	}
+	if err := p.knowName(ctx, name); err != nil {
+		return fmt.Errorf("%s: %w", o.Key, err)
+	}
+	if name == o.Of {
+		if err := p.fill(ctx, o.Row); err != nil {
+			return err
+		}
 	}
 	p.list(o.Row)
+	if p.Pair {
+		p.chain.note(p.shape, p.gens[name.Number], name, o.Row)
+	}
 	return nil
 }
 
@@ -499,6 +563,9 @@ func (p *Publisher) putObject(ctx context.Context, b *batch, o object) (object, 
 	body, err := b.load(o)
 	if err != nil {
 		return p.damaged(ctx, b, o, err)
+	}
+	if p.Pair {
+		return p.putPaired(ctx, b, o, body)
 	}
 	err = p.create(ctx, o.Key, body)
 	var diverged *DivergenceError
@@ -528,18 +595,18 @@ func (p *Publisher) diverge(ctx context.Context, o object, body []byte) (object,
 	return o, nil
 }
 
-// knowRecord makes the generation known that a stored segment says it is of.
-func (p *Publisher) knowRecord(ctx context.Context, o object) error {
-	name := timeline.GenerationName{Number: o.Row.Generation, Hash: o.record}
-	if name.Number == 0 {
-		name.Hash = ""
-	}
+// knowName makes a generation known by the name of its record.
+func (p *Publisher) knowName(ctx context.Context, name timeline.GenerationName) error {
 	known, ok := p.names[name.Number]
 	if ok && known == name {
 		return nil
 	}
 	if ok {
-		return fmt.Errorf("%s: %w: it is of generation %d by record %s, ours is %s", o.Key, errRival, name.Number, name.Hash, known.Hash)
+		return fmt.Errorf("%w: generation %d is of record %q, and of %q", errRival, name.Number, known.Hash, name.Hash)
+	}
+	if g, ok := p.begun[name]; ok {
+		p.know(g, name)
+		return nil
 	}
 	return p.insist(ctx, timeline.AnchorKeyNamed(p.Channel, name), func(ctx context.Context) error {
 		g, err := ReadGeneration(ctx, p.Store, p.Channel, *p.shape, name)

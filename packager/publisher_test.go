@@ -24,15 +24,22 @@ import (
 )
 
 type counts struct {
+	mu          sync.Mutex
 	results     map[string]int
 	divergences int
 	lost        float64
 }
 
-func (c *counts) Segment(_, result string, _ time.Duration) { c.results[result]++ }
-func (c *counts) Lost(s float64)                            { c.lost += s }
-func (c *counts) Divergence()                               { c.divergences++ }
+func (c *counts) Segment(_, result string, _ time.Duration) { c.note(func() { c.results[result]++ }) }
+func (c *counts) Lost(s float64)                            { c.note(func() { c.lost += s }) }
+func (c *counts) Divergence()                               { c.note(func() { c.divergences++ }) }
 func (c *counts) Visible()                                  {}
+
+func (c *counts) note(do func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	do()
+}
 
 func newCounts() *counts { return &counts{results: map[string]int{}} }
 

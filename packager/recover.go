@@ -69,7 +69,15 @@ func (p *Publisher) readPast(ctx context.Context, spooled Past) error {
 			p.past.entered(r)
 		}
 	}
-	if !ahead(spooled, p.past) {
+	if p.Pair {
+		p.chain.start(p.past)
+		for _, x := range roots {
+			for _, name := range x.Generations {
+				p.chain.note(&shape, p.gens[name.Number], name, rowsOf(x, name.Number)...)
+			}
+		}
+	}
+	if !p.Pair && !ahead(spooled, p.past) { // a rival may be about to put what seems to be missing
 		if err := p.complete(ctx, shape); err != nil {
 			return err
 		}
@@ -94,6 +102,15 @@ func (p *Publisher) readRoots(ctx context.Context) (roots []timeline.Index, err 
 		roots = append(roots, x)
 	}
 	return roots, nil
+}
+
+func rowsOf(x timeline.Index, generation int) (rows []timeline.RenditionRow) {
+	for _, r := range x.Rows {
+		if r.Generation == generation {
+			rows = append(rows, r)
+		}
+	}
+	return rows
 }
 
 // goOn makes a generation known, and the newest if it is.

@@ -38,7 +38,7 @@ func Run(ctx context.Context, events <-chan media.Event, c *Channel, p *Publishe
 		}
 		published <- err
 	}()
-	failed := guarded(func() error { return feed(ctx, events, c, cuts, room) })
+	failed := guarded(func() error { return feed(ctx, events, c, p, cuts, room) })
 	if failed != nil {
 		stop(failed)
 	}
@@ -50,11 +50,19 @@ func Run(ctx context.Context, events <-chan media.Event, c *Channel, p *Publishe
 }
 
 // feed is the machine's loop.
-func feed(ctx context.Context, events <-chan media.Event, c *Channel, cuts chan<- Cut, room *semaphore.Weighted) error {
-	for {
-		var out []Cut
+func feed(ctx context.Context, events <-chan media.Event, c *Channel, p *Publisher, cuts chan<- Cut, room *semaphore.Weighted) error {
+	standing, changed := p.Standing()
+	for out := c.Stand(standing); ; {
 		var more bool
+		if out != nil {
+			if err := send(ctx, out, cuts, room); err != nil {
+				return err
+			}
+		}
 		select {
+		case <-changed:
+			standing, changed = p.Standing()
+			out, more = c.Stand(standing), true
 		case e, ok := <-events:
 			if more = ok; !ok {
 				e = media.End{Reason: "stop"}
@@ -63,20 +71,25 @@ func feed(ctx context.Context, events <-chan media.Event, c *Channel, cuts chan<
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
-		for _, cut := range out {
-			if err := room.Acquire(ctx, weight(cut)); err != nil {
-				return context.Cause(ctx)
-			}
-			select {
-			case cuts <- cut:
-			case <-ctx.Done():
-				return context.Cause(ctx)
-			}
-		}
 		if !more {
-			return nil
+			return send(ctx, out, cuts, room)
 		}
 	}
+}
+
+// send gives cuts to the publisher, when there is room.
+func send(ctx context.Context, out []Cut, cuts chan<- Cut, room *semaphore.Weighted) error {
+	for _, cut := range out {
+		if err := room.Acquire(ctx, weight(cut)); err != nil {
+			return context.Cause(ctx)
+		}
+		select {
+		case cuts <- cut:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	return nil
 }
 
 // weight is what a cut holds of cutBytes; a single one never more than all.

@@ -187,7 +187,8 @@ func TestEachMistakeIsNamedWithItsPlace(t *testing.T) {
 		// not yet
 		"SRT":             {with(url, "srt://10.0.0.1:9000"), `f.yml:5:14: url: unsupported input scheme "srt" in this version: want udp, rtp or file`},
 		"S3":              {with(store, "store: s3://bucket/prefix"), `f.yml:1:1: store: only file:// stores in this version`},
-		"a pair":          {with(id, id+"\n    pair: true"), `f.yml:4:5: pair: pairs are not built in this version`},
+		"a pair":          {with(id, id+"\n    pair: true"), `f.yml:4:11: pair: key "worker" is missing: two workers need two names`},
+		"a pair of files": {"worker: a\n" + with(url, "file:///loop.ts") + "    pair: true\n", `f.yml:6:14: url: a file has no clock that two workers share: a paired channel takes none`},
 		"other workers":   {sound + "workers: [\"a:1\"]\n", `f.yml:6:1: workers: the live edge of other workers is not read in this version`},
 		"an edge":         {sound + "listen: { edge: \":8083\" }\n", `f.yml:6:11: edge: the live edge is not served to other origins in this version`},
 		"broadcasters":    {sound + "broadcasters:\n  - id: alpine-tv\n", `f.yml:6:1: broadcasters: rights are not built in this version: refusing to start open`},
@@ -219,7 +220,6 @@ f.yml:3:18: media: want text, found the number 8080: put it in quotes
 f.yml:3:24: unknown key "medai", did you mean "media"?
 f.yml:4:32: part 2s is longer than a segment of 1s
 f.yml:6:5: channel without "inputs"
-f.yml:7:5: pair: pairs are not built in this version
 f.yml:8:9: channel "a" is there already, on line 6
 f.yml:9:36: input without "url"
 f.yml:10:1: keys: rights are not built in this version: refusing to start open`
@@ -340,7 +340,7 @@ func TestWhatIsRefusedTodayIsReadOnceItsLineIsGone(t *testing.T) {
 	if diff := cmp.Diff([]string{"a.example:8083", "[::1]:8083"}, l.Config.Workers); diff != "" || problems != "" || l.Config.Listen.Edge != ":8083" {
 		t.Error(diff, problems)
 	}
-	_, problems = load(t, with("id: curling-a", "id: curling-a\n    pair: true")+"workers: [ \":1\", a, 3 ]\n")
+	_, problems = load(t, sound+"\nworkers: [ \":1\", a, 3 ]\n")
 	want := `f.yml:7:12: workers[0]: ":1" is not an address: want host:port
 f.yml:7:18: workers[1]: "a" is not an address: want host:port
 f.yml:7:21: workers[2]: want text, found the number 3: put it in quotes`

@@ -239,14 +239,14 @@ func (p *process) writeOnce(ctx context.Context, ch ChannelConfig) (err error) {
 		}
 	})
 	pub, err := packager.OpenPublisher(ctx, packager.PublisherConfig{
-		Channel: ch.ID, Worker: p.config.Worker, Store: p.store, Spool: p.spool, Edge: p.edge, Observe: observe, Log: p.log,
+		Channel: ch.ID, Worker: p.config.Worker, Store: p.store, Spool: p.spool, Edge: p.edge, Pair: ch.Pair, Observe: observe, Log: p.log,
 	})
 	if err != nil {
 		return err
 	}
 	observe.waits(pub.Waiting)
 	machine := packager.NewChannel(packager.Config{
-		Channel: ch.ID, Worker: p.config.Worker, Input: inputNames(p.inputs[ch.ID]), Segment: ch.Segment, Part: ch.Part,
+		Channel: ch.ID, Worker: p.config.Worker, Input: inputNames(p.inputs[ch.ID]), Segment: ch.Segment, Part: ch.Part, Pair: ch.Pair,
 	}, pub.Past())
 
 	pull, stop := context.WithCancel(ctx)
