@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -112,8 +113,14 @@ func (l *tail) find(t *testing.T, pattern string, limit time.Duration) []string 
 // start runs flambeau with any free ports.
 func start(t *testing.T, args ...string) *running {
 	t.Helper()
+	return startWith(t, nil, args...)
+}
+
+// startWith does so with more in its environment.
+func startWith(t *testing.T, environment []string, args ...string) *running {
+	t.Helper()
 	r := &running{t: t, cmd: exec.Command(binary(t), args...)}
-	r.cmd.Env = append(os.Environ(), "FLAMBEAU_LISTEN_MEDIA=127.0.0.1:0", "FLAMBEAU_LISTEN_ADMIN=127.0.0.1:0", "FLAMBEAU_LISTEN_METRICS=127.0.0.1:0")
+	r.cmd.Env = append(slices.Concat(os.Environ(), environment), "FLAMBEAU_LISTEN_MEDIA=127.0.0.1:0", "FLAMBEAU_LISTEN_ADMIN=127.0.0.1:0", "FLAMBEAU_LISTEN_METRICS=127.0.0.1:0")
 	r.cmd.Dir = t.TempDir()
 	stderr, err := r.cmd.StderrPipe()
 	if err != nil {
@@ -203,9 +210,16 @@ func wait(d time.Duration) { <-time.After(d) }
 // tool runs a program to its end and gives what it printed.
 func tool(t *testing.T, limit time.Duration, name string, args ...string) string {
 	t.Helper()
+	return toolWith(t, nil, limit, name, args...)
+}
+
+// toolWith does so with more in its environment.
+func toolWith(t *testing.T, environment []string, limit time.Duration, name string, args ...string) string {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Env = append(os.Environ(), environment...)
 	var stderr strings.Builder
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
