@@ -130,7 +130,16 @@ type channelMetrics struct {
 	id        string
 	published func()                 // when something more can be read
 	named     map[ingest.Stream]bool // owned by the worker that calls feed
+	series    map[string]bool        // renditions that have series; owned by the publisher
 }
+
+const (
+	// namedStreams is how many streams that are not used are logged: a feed may call them something else with every table.
+	namedStreams = 256
+	// renditionSeries is how many renditions of a channel have series of their own; those after them share one.
+	renditionSeries = 24
+	otherRenditions = "other"
+)
 
 // channel makes the channel's series exist.
 func (m *metrics) channel(id string, reasons []string, published func()) *channelMetrics {
@@ -143,10 +152,17 @@ func (m *metrics) channel(id string, reasons []string, published func()) *channe
 	for _, r := range reasons {
 		m.errors.WithLabelValues(id, r)
 	}
-	return &channelMetrics{m, id, published, map[ingest.Stream]bool{}}
+	return &channelMetrics{m, id, published, map[ingest.Stream]bool{}, map[string]bool{}}
 }
 
 func (c *channelMetrics) Segment(rendition, result string, wait time.Duration) {
+	if !c.series[rendition] {
+		if len(c.series) < renditionSeries {
+			c.series[rendition] = true
+		} else {
+			rendition = otherRenditions
+		}
+	}
 	c.m.segments.WithLabelValues(c.id, rendition, result).Inc()
 	if result == "stored" {
 		c.m.publish.WithLabelValues(c.id).Observe(wait.Seconds())
@@ -175,7 +191,7 @@ func (c *channelMetrics) feed(r ingest.Report) {
 // name logs each stream of a feed that is not used, once.
 func (c *channelMetrics) name(streams []ingest.Stream) {
 	for _, s := range streams {
-		if s.Ignored == "" || c.named[s] {
+		if s.Ignored == "" || c.named[s] || len(c.named) >= namedStreams {
 			continue
 		}
 		c.named[s] = true

@@ -77,7 +77,7 @@ type process struct {
 }
 
 func serve(ctx context.Context, e env, o serveOptions) error {
-	log := slog.New(slog.NewTextHandler(e.stderr, nil))
+	log := slog.New(newQuiet(slog.NewTextHandler(e.stderr, nil)))
 	for _, w := range o.Warnings {
 		log.Warn("configuration", "warning", w)
 	}
