@@ -30,6 +30,7 @@ type metrics struct {
 	loss        *prometheus.CounterVec
 	divergence  *prometheus.CounterVec
 	store       *prometheus.HistogramVec
+	cache       *prometheus.CounterVec
 	requests    *prometheus.CounterVec
 	requestTime *prometheus.HistogramVec
 	responses   *prometheus.CounterVec
@@ -67,6 +68,7 @@ func newMetrics(log *slog.Logger) *metrics {
 	m.divergence = counter("divergence_total", "Objects whose name was taken by other bytes.", "channel")
 	m.store = histogram("store_request_duration_seconds", "Requests to the store.",
 		[]float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 5}, "op", "result")
+	m.cache = counter("cache_requests_total", "Reads of objects that never change: hit, in memory; wait, on its way for another; miss, read from the store; pass, not kept.", "result")
 	m.requests = counter("http_requests_total", "Answers on the media listener.", "kind", "code")
 	m.requestTime = histogram("http_request_duration_seconds", "From request to last byte written, waiting for the live edge included.",
 		[]float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}, "kind")
@@ -85,6 +87,13 @@ func (m *metrics) spool(used func() int64) {
 	}, func() float64 { return float64(used()) }))
 }
 
+// cacheBytes shows how much is in memory.
+func (m *metrics) cacheBytes(held func() int64) {
+	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Namespace: "flambeau", Name: "cache_bytes", Help: "Objects of the store that are held in memory, those that are being sent included.",
+	}, func() float64 { return float64(held()) }))
+}
+
 func (m *metrics) build() {
 	v := readBuild()
 	info := prometheus.NewGauge(prometheus.GaugeOpts{
@@ -101,6 +110,9 @@ func (m *metrics) closedSets() {
 	for _, op := range storage.Ops {
 		m.store.WithLabelValues(op, "ok")
 		m.store.WithLabelValues(op, "error")
+	}
+	for _, result := range storage.CacheResults {
+		m.cache.WithLabelValues(result)
 	}
 	for _, kind := range kinds {
 		m.requestTime.WithLabelValues(kind)
@@ -123,6 +135,8 @@ func (m *metrics) Blocked(delta int) { m.blocked.Add(float64(delta)) }
 func (m *metrics) storeRequest(op, result string, took time.Duration) {
 	m.store.WithLabelValues(op, result).Observe(took.Seconds())
 }
+
+func (m *metrics) cacheRequest(result string) { m.cache.WithLabelValues(result).Inc() }
 
 // channelMetrics is one channel's share: a packager.Observer.
 type channelMetrics struct {
