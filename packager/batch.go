@@ -52,6 +52,7 @@ type batch struct {
 	file     string               // in the spool; "": it is in memory only
 	fileSize int64
 	held     int64     // bytes of it in memory
+	since    time.Time // when it began to wait for the store; after a restart, by its file's clock
 	composed time.Time // zero: by a process that has ended
 }
 

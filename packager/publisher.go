@@ -187,6 +187,9 @@ func (p *Publisher) Close() {
 	p.Edge.root(p.Channel, p.Worker, nil)
 }
 
+// Waiting is for how long the oldest closed segment has waited for the store to take it; 0 when none waits. It may be called at any time.
+func (p *Publisher) Waiting() time.Duration { return p.queue.oldest() }
+
 // Past is what a Channel needs to go on.
 func (p *Publisher) Past() Past { return p.past }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"time"
 )
 
 // queue holds the batches that are on their way to the store, oldest first, until a root names them.
@@ -18,6 +19,9 @@ func newQueue() queue { return queue{changed: make(chan struct{}, 1)} }
 
 func (q *queue) push(b *batch) {
 	q.mu.Lock()
+	if b.since.IsZero() {
+		b.since = time.Now()
+	}
 	q.waiting = append(q.waiting, b)
 	q.mu.Unlock()
 	q.tell()
@@ -61,6 +65,16 @@ func (q *queue) drop(n int) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.waiting = slices.Delete(q.waiting, 0, n)
+}
+
+// oldest is for how long the oldest has waited; 0 when none does.
+func (q *queue) oldest() time.Duration {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if len(q.waiting) == 0 {
+		return 0
+	}
+	return max(0, time.Since(q.waiting[0].since))
 }
 
 // all is what waits.

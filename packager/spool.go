@@ -181,7 +181,7 @@ func readHead(path, channel string) (*batch, int64, error) {
 	if err := json.Unmarshal(body, &x); err != nil || x.Channel != channel {
 		return nil, 0, fmt.Errorf("%s: of channel %q: %w", path, x.Channel, err)
 	}
-	b := &batch{Generations: x.Generations, Records: x.Records, Past: x.Past}
+	b := &batch{Generations: x.Generations, Records: x.Records, Past: x.Past, since: info.ModTime()}
 	from := int64(len(line)+1) + length
 	for _, o := range x.Objects {
 		o.object.from, o.object.size, o.object.hash = from, o.Size, o.Hash

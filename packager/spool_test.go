@@ -39,6 +39,7 @@ func (o *outage) faulty() storage.Store {
 type worker struct {
 	t      *testing.T
 	edge   *Edge
+	pub    *Publisher
 	spool  *Spool
 	events chan media.Event
 	stop   context.CancelFunc
@@ -59,6 +60,7 @@ func startWorker(t *testing.T, s storage.Store, dir string, size int64) *worker 
 	if err != nil {
 		t.Fatal(err)
 	}
+	w.pub = p
 	c := NewChannel(Config{Channel: "story", Worker: "a", Input: "script", Segment: 2 * time.Second, Part: 500 * time.Millisecond}, p.Past())
 	go func() { w.done <- Run(ctx, w.events, c, p) }()
 	return w
@@ -146,6 +148,9 @@ func TestAStoreThatIsAwayLosesNothing(t *testing.T) {
 			if w.spool.Used() == 0 {
 				t.Error("the spool is empty while the store is away")
 			}
+			if waited := w.pub.Waiting(); waited < 32*time.Second || waited > 36*time.Second {
+				t.Errorf("the oldest segment has waited for %v, the store was away for 35 s", waited)
+			}
 			o.away.Store(false)
 		}()
 		w.send(minute)
@@ -157,6 +162,9 @@ func TestAStoreThatIsAwayLosesNothing(t *testing.T) {
 		}
 		if w.spool.Used() != 0 {
 			t.Errorf("%d bytes are left in the spool", w.spool.Used())
+		}
+		if waited := w.pub.Waiting(); waited != 0 {
+			t.Errorf("nothing waits, for %v", waited)
 		}
 	})
 	empty(t, filepath.Join(dir, "story"))

@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"slices"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -12,6 +13,7 @@ import (
 	"flambeau/ingest"
 	"flambeau/ingest/mpegts"
 	"flambeau/ingest/udp"
+	"flambeau/origin"
 	"flambeau/storage"
 )
 
@@ -35,6 +37,31 @@ type metrics struct {
 	requestTime *prometheus.HistogramVec
 	responses   *prometheus.CounterVec
 	blocked     prometheus.Gauge
+	edge        *asked
+	waiting     *asked
+}
+
+// asked is a gauge of each channel that is looked up when it is scraped: what stands still has nobody who would set it.
+type asked struct {
+	desc *prometheus.Desc
+	mu   sync.Mutex
+	of   map[string]func() float64
+}
+
+func (a *asked) set(channel string, value func() float64) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.of[channel] = value
+}
+
+func (a *asked) Describe(ds chan<- *prometheus.Desc) { ds <- a.desc }
+
+func (a *asked) Collect(ms chan<- prometheus.Metric) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for channel, value := range a.of {
+		ms <- prometheus.MustNewConstMetric(a.desc, prometheus.GaugeValue, value(), channel)
+	}
 }
 
 // kinds of answers on the media listener.
@@ -57,6 +84,11 @@ func newMetrics(log *slog.Logger) *metrics {
 		m.registry.MustRegister(v)
 		return v
 	}
+	ask := func(name, help string) *asked {
+		a := &asked{desc: prometheus.NewDesc("flambeau_"+name, help, []string{"channel"}, nil), of: map[string]func() float64{}}
+		m.registry.MustRegister(a)
+		return a
+	}
 	m.up = gauge("ingest_up", "1 while samples arrive, 0 while the feed is dark.", "channel")
 	m.bytes = counter("ingest_bytes_total", "Bytes received from feeds.", "channel")
 	m.errors = counter("ingest_errors_total", "What was wrong with what was received, by kind.", "channel", "reason")
@@ -64,6 +96,8 @@ func newMetrics(log *slog.Logger) *metrics {
 	m.segments = counter("segments_total", "Slots closed: stored, gap, divergent.", "channel", "rendition", "result")
 	m.publish = histogram("segment_publish_seconds", "From the last frame of a segment in to the segment readable.",
 		[]float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}, "channel")
+	m.waiting = ask("segment_waiting_seconds", "For how long the oldest closed segment has waited for the store. 0: none waits.")
+	m.edge = ask("edge_timestamp_seconds", "Media time at the end of what this origin lists, Unix time. 0: it lists nothing yet.")
 	m.loss = counter("loss_seconds_total", "Media time that was received, or missed, and is not in the archive.", "channel")
 	m.divergence = counter("divergence_total", "Objects whose name was taken by other bytes.", "channel")
 	m.store = histogram("store_request_duration_seconds", "Requests to the store.",
@@ -80,11 +114,16 @@ func newMetrics(log *slog.Logger) *metrics {
 	return m
 }
 
-// spool shows how much is in it.
-func (m *metrics) spool(used func() int64) {
+// spool shows how much is in it, and how much there may be.
+func (m *metrics) spool(used func() int64, size int64) {
 	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Namespace: "flambeau", Name: "spool_bytes", Help: "What is spooled and not in the store yet.",
 	}, func() float64 { return float64(used()) }))
+	limit := prometheus.NewGauge(prometheus.GaugeOpts{
+		Namespace: "flambeau", Name: "spool_size_bytes", Help: "What the spool may hold. 0: there is none, the store needs none.",
+	})
+	limit.Set(float64(size))
+	m.registry.MustRegister(limit)
 }
 
 // cacheBytes shows how much is in memory.
@@ -163,6 +202,7 @@ func (m *metrics) channel(id string, reasons []string, published func()) *channe
 	m.publish.WithLabelValues(id)
 	m.loss.WithLabelValues(id)
 	m.divergence.WithLabelValues(id)
+	m.waiting.set(id, func() float64 { return 0 })
 	for _, r := range reasons {
 		m.errors.WithLabelValues(id, r)
 	}
@@ -181,6 +221,22 @@ func (c *channelMetrics) Segment(rendition, result string, wait time.Duration) {
 	if result == "stored" {
 		c.m.publish.WithLabelValues(c.id).Observe(wait.Seconds())
 	}
+}
+
+// waits tells how long something has waited for the store.
+func (c *channelMetrics) waits(since func() time.Duration) {
+	c.m.waiting.set(c.id, func() float64 { return since().Seconds() })
+}
+
+// follows shows where an origin's edge is.
+func (m *metrics) follows(id string, f *origin.Follower) {
+	m.edge.set(id, func() float64 {
+		v := f.Newest()
+		if v == nil || v.End.IsZero() {
+			return 0
+		}
+		return float64(v.End.UnixMilli()) / 1000
+	})
 }
 
 func (c *channelMetrics) Visible() { c.published() }

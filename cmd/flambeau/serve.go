@@ -134,14 +134,14 @@ func (p *process) openCache() storage.Store {
 
 // openSpool takes the worker's spool. A file store needs none: its disk is the spool's.
 func (p *process) openSpool() (err error) {
-	used := func() int64 { return 0 }
+	used, size := func() int64 { return 0 }, int64(0)
 	if p.writes() && p.config.Store.Kind != "file" {
 		if p.spool, err = packager.OpenSpool(p.config.Spool.Dir, p.config.Spool.Size); err != nil {
 			return err
 		}
-		used = p.spool.Used
+		used, size = p.spool.Used, p.config.Spool.Size
 	}
-	p.metrics.spool(used)
+	p.metrics.spool(used, size)
 	return nil
 }
 
@@ -257,6 +257,7 @@ func (p *process) writeOnce(ctx context.Context, ch ChannelConfig) (err error) {
 	if err != nil {
 		return err
 	}
+	observe.waits(pub.Waiting)
 	machine := packager.NewChannel(packager.Config{
 		Channel: ch.ID, Worker: p.config.Worker, Input: inputNames(p.inputs[ch.ID]), Segment: ch.Segment, Part: ch.Part, Pair: ch.Pair,
 	}, pub.Past())
@@ -344,6 +345,7 @@ func (p *process) listeners() (ls []listener) {
 		archive := time.Duration(0)
 		for _, ch := range p.config.Channels {
 			p.followers[ch.ID] = origin.NewFollower(p.edge, ch.ID, ch.Window, p.log)
+			p.metrics.follows(ch.ID, p.followers[ch.ID])
 			archive = max(archive, ch.Archive)
 		}
 		media := &origin.Server{Channels: p.followers, Store: p.edge, Archive: archive, Observe: p.metrics, Log: p.log, Draining: p.draining}
