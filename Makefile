@@ -17,7 +17,7 @@ lint:
 	$(GO) tool staticcheck ./...
 
 tools:
-	@sh testdata/tools.sh
+	@GO="$(GO)" sh testdata/tools.sh
 
 test: tools lint
 	$(GO) test -timeout 9m ./...

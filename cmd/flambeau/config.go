@@ -4,6 +4,8 @@ import (
 	"os"
 	"strings"
 	"time"
+
+	"flambeau/storage/s3"
 )
 
 // Config is what flambeau.yml and the environment say, complete and sound: whoever gets one checks nothing again.
@@ -24,8 +26,9 @@ type Config struct {
 
 // StoreConfig is where the objects are.
 type StoreConfig struct {
-	Kind string // "file"
-	Dir  string // of a file store, absolute
+	Kind string    // "file" or "s3"
+	Dir  string    // of a file store, absolute
+	S3   s3.Config // of a bucket
 }
 
 // SpoolConfig is where a worker keeps what the store has not taken yet. A file store needs none.

@@ -77,7 +77,6 @@ var notYet = []struct {
 	asked  func(value) bool
 	refuse string
 }{
-	{"store", scheme("s3"), "only file:// stores in this version"},
 	{"listen.edge", given, "the live edge is not served to other origins in this version"},
 	{"workers", given, "the live edge of other workers is not read in this version"},
 	{"broadcasters", always, "rights are not built in this version: refusing to start open"},
@@ -88,10 +87,6 @@ var notYet = []struct {
 type value struct {
 	text  string // of a scalar
 	items int    // of a list or section
-}
-
-func scheme(s string) func(value) bool {
-	return func(v value) bool { return strings.HasPrefix(v.text, s+":") }
 }
 
 func given(v value) bool { return v.text != "" || v.items > 0 }

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"flambeau/storage/s3"
 )
 
 // load reads a text as f.yml, and gives the problems as a person reads them.
@@ -166,7 +168,7 @@ func TestEachMistakeIsNamedWithItsPlace(t *testing.T) {
 		"a store of two slashes":     {with(store, "store: file://srv/live"), `f.yml:1:8: store: a file URL has three slashes and an absolute path: file:///var/lib/flambeau`},
 		"a store that is the root":   {with(store, "store: file:///.."), `f.yml:1:8: store: a file URL that names the root of the file system`},
 		"a store with parameters":    {with(store, "store: file:///srv?x=1"), `f.yml:1:8: store: a file store takes no parameters: "x=1"`},
-		"a store on a tape":          {with(store, "store: tape:///srv"), `f.yml:1:8: store: unknown store scheme "tape": want file`},
+		"a store on a tape":          {with(store, "store: tape:///srv"), `f.yml:1:8: store: unknown store scheme "tape": want file or s3`},
 		"an input without port":      {with(url, "udp://239.10.0.1"), `f.yml:5:14: url: want udp://GROUP:PORT, or udp://:PORT for every address of this machine`},
 		"an input by name":           {with(url, "udp://encoder:5000"), `f.yml:5:14: url: "encoder" is no IP address`},
 		"an input on port 0":         {with(url, "udp://:0"), `f.yml:5:14: url: ":0": port "0", want 1 to 65535`},
@@ -187,9 +189,29 @@ func TestEachMistakeIsNamedWithItsPlace(t *testing.T) {
 		"a URL that is none":         {with(url, `"udp://%zz"`), `f.yml:5:14: url: not a URL: invalid URL escape "%zz"`},
 		"a scheme that nobody knows": {with(url, "gopher://x"), `f.yml:5:14: url: unsupported input scheme "gopher" in this version: want udp, rtp or file`},
 
+		// buckets
+		"a bucket without name":     {with(store, "store: s3:///prefix"), `f.yml:1:8: store: an S3 URL names its bucket after two slashes: s3://bucket/prefix`},
+		"a bucket after a colon":    {with(store, "store: s3:bucket"), `f.yml:1:8: store: an S3 URL names its bucket after two slashes: s3://bucket/prefix`},
+		"a bucket in capitals":      {with(store, "store: s3://Bucket"), `f.yml:1:8: store: "Bucket" is no bucket: 3 to 63 of a-z, 0-9, - and ., first and last a letter or digit`},
+		"a bucket with two dots":    {with(store, "store: s3://a..b"), `f.yml:1:8: store: "a..b" is no bucket: 3 to 63 of a-z, 0-9, - and ., first and last a letter or digit`},
+		"a host for a bucket":       {with(store, "store: s3://127.0.0.1:9000/bucket"), `f.yml:1:8: store: "127.0.0.1:9000" is no bucket: a host and port are said by ?endpoint=http://host:port`},
+		"keys in a URL":             {with(store, "store: s3://AKIA:secret@bucket"), `f.yml:1:8: store: credentials do not belong in the URL: they come from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile, or a role`},
+		"a bucket's fragment":       {with(store, "store: s3://bucket#live"), `f.yml:1:8: store: an S3 URL has no fragment`},
+		"a prefix that climbs":      {with(store, "store: s3://bucket/a/../b"), `f.yml:1:8: store: prefix "a/../b": only a-z, A-Z, 0-9, ., _ and -, in elements that are not empty and not dots alone`},
+		"a prefix with spaces":      {with(store, "store: s3://bucket/my%20tv"), `f.yml:1:8: store: prefix "my tv": only a-z, A-Z, 0-9, ., _ and -, in elements that are not empty and not dots alone`},
+		"a prefix without end":      {with(store, "store: s3://bucket/"+strings.Repeat("p", 256)), `f.yml:1:8: store: prefix of 256 bytes, at most 255`},
+		"a misspelt endpoint":       {with(store, "store: s3://bucket?endpiont=http://h"), `f.yml:1:8: store: unknown parameter "endpiont", did you mean "endpoint"?`},
+		"keys as parameters":        {with(store, "store: s3://bucket?secret=x"), `f.yml:1:8: store: unknown parameter "secret": want endpoint or region`},
+		"two endpoints":             {with(store, "store: s3://bucket?endpoint=http://a&endpoint=http://b"), `f.yml:1:8: store: parameter "endpoint" is given twice`},
+		"an endpoint by host alone": {with(store, "store: s3://bucket?endpoint=minio:9000"), `f.yml:1:8: store: endpoint: "minio:9000": want http://host:port or https://host`},
+		"an endpoint of nothing":    {with(store, "store: s3://bucket?endpoint="), `f.yml:1:8: store: endpoint: not a URL: it has no scheme such as udp:// or file://: want http://host:port or https://host`},
+		"an endpoint with a bucket": {with(store, "store: s3://bucket?endpoint=http://h/bucket"), `f.yml:1:8: store: endpoint: "http://h/bucket": want http://host:port or https://host`},
+		"an endpoint with keys":     {with(store, "store: s3://bucket?endpoint=http://k:s@h"), `f.yml:1:8: store: endpoint: credentials do not belong in the URL: want http://host:port or https://host`},
+		"an endpoint on no port":    {with(store, "store: s3://bucket?endpoint=http://h:99999"), `f.yml:1:8: store: endpoint: "http://h:99999": port "99999", want 1 to 65535`},
+		"a region that is none":     {with(store, "store: s3://bucket?region=eu%20central"), `f.yml:1:8: store: region: "eu central" is no region: want one such as eu-central-1`},
+
 		// not yet
 		"SRT":             {with(url, "srt://10.0.0.1:9000"), `f.yml:5:14: url: unsupported input scheme "srt" in this version: want udp, rtp or file`},
-		"S3":              {with(store, "store: s3://bucket/prefix"), `f.yml:1:1: store: only file:// stores in this version`},
 		"a pair":          {with(id, id+"\n    pair: true"), `f.yml:4:11: pair: key "worker" is missing: two workers need two names`},
 		"a pair of files": {"worker: a\n" + with(url, "file:///loop.ts") + "    pair: true\n", `f.yml:6:14: url: a file has no clock that two workers share: a paired channel takes none`},
 		"other workers":   {sound + "workers: [\"a:1\"]\n", `f.yml:6:1: workers: the live edge of other workers is not read in this version`},
@@ -203,6 +225,22 @@ func TestEachMistakeIsNamedWithItsPlace(t *testing.T) {
 				t.Errorf("\n got %s\nwant %s", got, c.want)
 			}
 		})
+	}
+}
+
+func TestABucketIsReadFromItsURL(t *testing.T) {
+	for text, want := range map[string]s3.Config{
+		"s3://bucket":         {Bucket: "bucket"},
+		"s3://bucket/":        {Bucket: "bucket"},
+		"s3://my.tv-2/live/a": {Bucket: "my.tv-2", Prefix: "live/a"},
+		"s3://bucket/prefix/?endpoint=http://127.0.0.1:9000&region=us-east-1": {Bucket: "bucket", Prefix: "prefix", Endpoint: "http://127.0.0.1:9000", Region: "us-east-1"},
+		"s3://bucket?endpoint=https://s3.example.com/":                        {Bucket: "bucket", Endpoint: "https://s3.example.com"},
+		"s3://bucket?region=auto&endpoint=http%3A%2F%2F%5B%3A%3A1%5D%3A9000":  {Bucket: "bucket", Endpoint: "http://[::1]:9000", Region: "auto"},
+	} {
+		l, problems := load(t, strings.Replace(sound, "file:///var/lib/flambeau", `"`+text+`"`, 1))
+		if diff := cmp.Diff(StoreConfig{Kind: "s3", S3: want}, l.Config.Store); problems != "" || diff != "" {
+			t.Errorf("%s: %s%s", text, problems, diff)
+		}
 	}
 }
 
@@ -255,7 +293,7 @@ func TestAMistakeInTheEnvironmentNamesTheVariable(t *testing.T) {
 	for variable, want := range map[string]string{
 		"FLAMBEAU_DEFAULTS_SEGMENT=4":    `FLAMBEAU_DEFAULTS_SEGMENT: "4" is not a duration: want one such as 4s, 500ms or 408h`,
 		"FLAMBEAU_DEFAULTS_WINDOW=10s":   `FLAMBEAU_DEFAULTS_WINDOW: window 10s is less than 6 segments of 4s: want at least 24s`,
-		"FLAMBEAU_STORE=s3://bucket":     `FLAMBEAU_STORE: only file:// stores in this version`,
+		"FLAMBEAU_STORE=s3://b":          `FLAMBEAU_STORE: "b" is no bucket: 3 to 63 of a-z, 0-9, - and ., first and last a letter or digit`,
 		"FLAMBEAU_LISTEN_EDGE=:1":        `FLAMBEAU_LISTEN_EDGE: the live edge is not served to other origins in this version`,
 		"FLAMBEAU_WORKER=Ä":              `FLAMBEAU_WORKER: "Ä": only a-z, 0-9 and, not first, -`,
 		"FLAMBEAU_LISTEN_METRICS=:8080":  `FLAMBEAU_LISTEN_METRICS: listen: media and metrics are both ":8080"`,

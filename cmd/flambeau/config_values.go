@@ -151,24 +151,6 @@ func parseURL(s string) (*url.URL, error) {
 	return u, nil
 }
 
-func parseStore(s string) (StoreConfig, error) {
-	u, err := parseURL(s)
-	if err != nil {
-		return StoreConfig{}, err
-	}
-	if u.Scheme != "file" {
-		return StoreConfig{}, fmt.Errorf("unknown store scheme %q: want file", u.Scheme)
-	}
-	dir, err := filePath(u)
-	if err != nil {
-		return StoreConfig{}, err
-	}
-	if u.RawQuery != "" {
-		return StoreConfig{}, fmt.Errorf("a file store takes no parameters: %q", u.RawQuery)
-	}
-	return StoreConfig{Kind: "file", Dir: path.Clean(dir)}, nil
-}
-
 // filePath is the path of a file URL (RFC 8089): absolute, on this machine.
 func filePath(u *url.URL) (string, error) {
 	switch {

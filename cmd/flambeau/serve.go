@@ -103,7 +103,7 @@ func serve(ctx context.Context, e env, o serveOptions) error {
 
 // newProcess opens the store and probes it.
 func newProcess(ctx context.Context, log *slog.Logger, c Config, role string, inputs map[string][]ingest.Source) (*process, error) {
-	s, err := openStore(c.Store)
+	s, err := openStore(ctx, c.Store)
 	if err != nil {
 		return nil, err
 	}
@@ -113,10 +113,12 @@ func newProcess(ctx context.Context, log *slog.Logger, c Config, role string, in
 		draining: make(chan struct{}), followers: origin.Channels{}, addresses: map[string]net.Addr{},
 	}
 	p.edge = packager.NewEdge(p.openCache())
-	if role != "origin" {
-		if err := probe(ctx, s); err != nil {
-			return nil, fmt.Errorf("store probe: %w", err)
-		}
+	try := probe
+	if role == "origin" {
+		try = answering // an origin writes nothing, and may have no right to
+	}
+	if err := try(ctx, s); err != nil {
+		return nil, fmt.Errorf("store probe: %w", err)
 	}
 	return p, p.openSpool()
 }
@@ -405,7 +407,7 @@ type answers struct {
 	err    error
 }
 
-// ask asks for what is never there, which costs a store least: that it isn't, is an answer.
+// ask asks the store, if nobody has just asked.
 func (a *answers) ask(s storage.Store) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -413,12 +415,9 @@ func (a *answers) ask(s storage.Store) error {
 		ctx, cancel := context.WithTimeout(context.Background(), askLimit)
 		defer cancel()
 		began := time.Now()
-		o, err := s.Get(ctx, "flambeau-ready/nothing", storage.Get{})
-		if err == nil {
-			o.Body.Close()
-		}
-		if a.asked, a.err = time.Now(), err; err == nil || errors.Is(err, storage.ErrNotExist) {
-			a.silent, a.err = time.Time{}, nil
+		a.err = reach(ctx, s)
+		if a.asked = time.Now(); a.err == nil {
+			a.silent = time.Time{}
 		} else if a.silent.IsZero() {
 			a.silent = began
 		}
