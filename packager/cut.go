@@ -30,6 +30,7 @@ type Closed struct {
 	Row       timeline.Row
 	Body      []byte
 	Arrived   time.Time // when the last frame of it came in; zero for a tombstone
+	Drift     drift     // of the reference, while the slot was open
 }
 
 // Lost names what is not in the archive.

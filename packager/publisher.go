@@ -145,6 +145,7 @@ func (p *Publisher) publish(ctx context.Context, batch []Cut) error {
 			if stored, err = p.closed(ctx, cut); stored {
 				seen = append(seen, cut)
 			}
+			p.drifted(cut)
 			news = true
 		case *Lost:
 			err = p.lost(ctx, cut)
