@@ -120,6 +120,7 @@ type Channel struct {
 	arrived  time.Time        // of the last sample that was taken
 
 	turns turns
+	drift drift
 	loss  timeline.Loss
 	out   []Cut
 }
@@ -264,6 +265,7 @@ func (c *Channel) take(l *lane, s *media.Sample) {
 	c.arrived = s.Arrived
 	t := l.time(s)
 	if l == c.ref {
+		c.drift.saw(t, c.gen.Timescale)
 		c.cutReference(t)
 	} else {
 		l.held = append(l.held, t)

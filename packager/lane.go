@@ -273,6 +273,9 @@ func (l *lane) close(c *Channel, until int64) {
 		}
 		e = seal(l.body, c.gen, timeline.RenditionRow{Rendition: l.r.ID, Row: row})
 		out.Arrived, out.Frames = l.arrived, l.frames
+		if l == c.ref {
+			out.Drift = c.drift.told()
+		}
 		l.size = len(e.body)
 	}
 	out.Row, out.Body = e.Row, e.body

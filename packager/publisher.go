@@ -259,6 +259,9 @@ func (p *Publisher) spoolAll(ctx context.Context, cuts <-chan Cut, released func
 		p.named(b.losses)
 		for _, cut := range batch {
 			b.held += weight(cut)
+			if c, ok := cut.(*Closed); ok {
+				p.drifted(c)
+			}
 		}
 		p.spool(b, released)
 	}

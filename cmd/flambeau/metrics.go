@@ -27,6 +27,7 @@ type metrics struct {
 	bytes       *prometheus.CounterVec
 	errors      *prometheus.CounterVec
 	lastSample  *prometheus.GaugeVec
+	drift       *prometheus.GaugeVec
 	segments    *prometheus.CounterVec
 	publish     *prometheus.HistogramVec
 	loss        *prometheus.CounterVec
@@ -93,6 +94,7 @@ func newMetrics(log *slog.Logger) *metrics {
 	m.bytes = counter("ingest_bytes_total", "Bytes received from feeds.", "channel")
 	m.errors = counter("ingest_errors_total", "What was wrong with what was received, by kind.", "channel", "reason")
 	m.lastSample = gauge("ingest_last_sample_timestamp_seconds", "When the last sample arrived, Unix time.", "channel")
+	m.drift = gauge("channel_drift_seconds", "Media time less UTC by this worker's clock; positive: media time is ahead.", "channel")
 	m.segments = counter("segments_total", "Slots closed: stored, gap, divergent.", "channel", "rendition", "result")
 	m.publish = histogram("segment_publish_seconds", "From the last frame of a segment in to the segment readable.",
 		[]float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}, "channel")
@@ -184,6 +186,7 @@ type channelMetrics struct {
 	published func()                 // when something more can be read
 	named     map[ingest.Stream]bool // owned by the worker that calls feed
 	series    map[string]bool        // renditions that have series; owned by the publisher
+	alarm     driftAlarm             // owned by the publisher
 }
 
 const (
@@ -199,6 +202,7 @@ func (m *metrics) channel(id string, reasons []string, published func()) *channe
 	m.up.WithLabelValues(id)
 	m.bytes.WithLabelValues(id)
 	m.lastSample.WithLabelValues(id)
+	m.drift.WithLabelValues(id)
 	m.publish.WithLabelValues(id)
 	m.loss.WithLabelValues(id)
 	m.divergence.WithLabelValues(id)
@@ -206,7 +210,7 @@ func (m *metrics) channel(id string, reasons []string, published func()) *channe
 	for _, r := range reasons {
 		m.errors.WithLabelValues(id, r)
 	}
-	return &channelMetrics{m, id, published, map[ingest.Stream]bool{}, map[string]bool{}}
+	return &channelMetrics{m: m, id: id, published: published, named: map[ingest.Stream]bool{}, series: map[string]bool{}}
 }
 
 func (c *channelMetrics) Segment(rendition, result string, wait time.Duration) {
@@ -278,3 +282,44 @@ func feedReasons() []string {
 
 func (c *channelMetrics) Lost(seconds float64) { c.m.loss.WithLabelValues(c.id).Add(max(0, seconds)) }
 func (c *channelMetrics) Divergence()          { c.m.divergence.WithLabelValues(c.id).Inc() }
+
+// Drift is packager.DriftObserver.
+func (c *channelMetrics) Drift(ahead time.Duration) {
+	c.m.drift.WithLabelValues(c.id).Set(ahead.Seconds())
+	switch c.alarm.judge(ahead) {
+	case driftRaised:
+		c.m.log.Warn("media time has drifted from UTC", "channel", c.id, "ahead", ahead.Round(time.Millisecond))
+	case driftOver:
+		c.m.log.Info("media time is near UTC again", "channel", c.id, "ahead", ahead.Round(time.Millisecond))
+	}
+}
+
+const (
+	// driftRaise is the drift beyond which an operator is told, once; driftEnd the one below which that is over. Between them nothing is
+	// said: a drift about a second is not told with every slot.
+	driftRaise = time.Second
+	driftEnd   = driftRaise / 2
+)
+
+// driftAlarm is whether an operator was told of a drift.
+type driftAlarm struct{ on bool }
+
+type driftNews int
+
+const (
+	driftSame driftNews = iota
+	driftRaised
+	driftOver
+)
+
+func (a *driftAlarm) judge(ahead time.Duration) driftNews {
+	switch size := max(ahead, -ahead); {
+	case !a.on && size > driftRaise:
+		a.on = true
+		return driftRaised
+	case a.on && size < driftEnd:
+		a.on = false
+		return driftOver
+	}
+	return driftSame
+}
