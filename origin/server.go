@@ -368,6 +368,13 @@ func (s *Server) object(w http.ResponseWriter, r *http.Request, q request) (int,
 	if v == nil {
 		return 0, 0, notYet("%s has not published anything yet", q.channel)
 	}
+	if !v.Whole && !v.names(q) {
+		held, err := s.hold(r, s.Channels[q.channel], firstWait, func(v *View) bool { return v.Whole || v.names(q) })
+		if err != nil {
+			return 0, 0, err
+		}
+		v = held
+	}
 	kind, ok := v.kind(q.rendition)
 	if !ok {
 		return 0, 0, unknown()

@@ -1,9 +1,12 @@
 package origin
 
 import (
+	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"flambeau/packager/timeline"
@@ -107,5 +110,62 @@ func TestAPartIsAskedOfTheStoreAsAPart(t *testing.T) {
 	want(t, w, 503, "store")
 	if w.Header().Get("Content-Range") != "" || w.Header().Get("Accept-Ranges") != "" || w.Header().Get("ETag") != "" {
 		t.Errorf("%v", w.Header())
+	}
+}
+
+// A record that nobody shows any more and that is gone, or broken, is owed no more; one that is late is waited for by who asks for it.
+func TestRecordsOfGenerationsThatHaveLeftTheViewComeAfterwards(t *testing.T) {
+	for what, code := range map[string]int{"there": 200, "late": 200, "gone": 404, "broken": 404} {
+		synctest.Test(t, func(t *testing.T) {
+			m := memory.New()
+			st := newStation(t, m)
+			st.air(10)
+			st.shape.First.Renditions = slices.Clone(st.shape.First.Renditions)
+			old := &st.shape.First.Renditions[0]
+			old.Init[0] ^= 0xff
+			st.put(timeline.InitKey("c", "v360", old.Init), "old init")
+			path := "/live/c/v360/init-" + old.Init.Short() + ".mp4"
+			st.generation()
+			st.air(10)
+			owed := timeline.AnchorKeyNamed("c", st.index.Generations[1])
+			st.shape.First.Renditions = slices.Clone(st.shape.First.Renditions)
+			st.shape.First.Renditions[0].Init[0] ^= 0xf0
+			st.generation()
+			st.air(600)
+			switch what {
+			case "gone":
+				if err := m.Delete(t.Context(), owed); err != nil {
+					t.Fatal(err)
+				}
+			case "broken":
+				st.put(owed, "{}")
+			}
+			failures := 0
+			faulty := &storagetest.Faulty{Store: m, Decide: func(op storagetest.Op) (f storagetest.Fault) {
+				if op.Key == owed && what == "late" && failures < 2 {
+					failures++
+					f.Err = fmt.Errorf("down")
+				}
+				return f
+			}}
+			srv, f := newTestServer(faulty, 15*time.Minute)
+			ctx, stop := context.WithCancel(t.Context())
+			defer stop()
+			go f.Run(ctx)
+			began := time.Now()
+			want(t, get(srv, "GET", "/live/c/v360/index.m3u8"), 200, "EXTINF")
+			if took := time.Since(began); took > 0 {
+				t.Errorf("%s: the playlist waited %v", what, took)
+			}
+			want(t, get(srv, "GET", path), code, "")
+			if took := time.Since(began); took > firstWait/2 || (took > 0) != (what == "late") {
+				t.Errorf("%s: the init took %v", what, took)
+			}
+			if !f.Newest().Whole || !f.Ready() {
+				t.Errorf("%s: something is owed still", what)
+			}
+			stop()
+			synctest.Wait()
+		})
 	}
 }

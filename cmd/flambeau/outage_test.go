@@ -170,8 +170,8 @@ func TestAStoreWithBrokenCreateOnlyIsRefused(t *testing.T) {
 	r := newRelay(t, b.Endpoint)
 	r.mode.Store(secondsToo)
 	file := b.configure(t, "a", r.URL, t.TempDir(), freeUDP(t), "    pair: true\n")
-	began := time.Now()
 	cmd := exec.Command(binary(t), "serve", "-c", file)
+	began := time.Now()
 	cmd.Env = append(os.Environ(), b.environment()...)
 	out, err := cmd.CombinedOutput()
 	if took := time.Since(began); took > 5*time.Second {

@@ -53,6 +53,8 @@ func newRelay(t *testing.T, endpoint string) *relay {
 			if r.mode.Load() == secondsToo && resp.StatusCode == http.StatusPreconditionFailed {
 				resp.StatusCode, resp.Status = http.StatusOK, "200 OK"
 				resp.Header.Set("ETag", `"00000000000000000000000000000000"`)
+				resp.Header.Set("Content-Length", "0")
+				resp.Body, resp.ContentLength = http.NoBody, 0
 			}
 			return nil
 		},
