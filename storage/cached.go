@@ -326,11 +326,19 @@ func (l *lending) Close() error {
 func (c *Cache) release(w *whole) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if w.readers--; w.readers == 0 && w.filling {
+	if w.readers--; w.readers == 0 && w.filling && !w.arrived() {
 		c.drop(w)
 		w.stop()
 	}
 	c.settle(w)
+}
+
+// arrived tells whether all is there, though its read may not have ended yet: whoever was quicker than that must not undo it.
+func (w *whole) arrived() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	admitted := w.element != nil || w.lent
+	return admitted && int64(w.ready) == w.object.Size
 }
 
 // admit makes room for an object that has been opened, unless it is too large or too much is in use.

@@ -304,6 +304,30 @@ func TestWhatHasArrivedIsSentBeforeTheRestComes(t *testing.T) {
 	})
 }
 
+// A reader may be done before the read has ended: what it had is kept all the same.
+func TestWhatHasArrivedIsKeptThoughItsReadHasNotEnded(t *testing.T) {
+	p := newPlace(t, map[string]string{"k": "x"}, nil)
+	end := make(chan struct{})
+	c := storage.Cached(&watched{Store: p, body: func(r io.ReadCloser) io.ReadCloser { return closes{r, end} }}, 1000, always, observesNothing)
+	for range 3 {
+		if got, err := read(t.Context(), c, "k", storage.Get{}); got != "x" || err != nil {
+			t.Fatal(got, err)
+		}
+	}
+	close(end)
+	if p.reads("k") != 1 {
+		t.Errorf("%d reads", p.reads("k"))
+	}
+}
+
+// closes takes its time to close.
+type closes struct {
+	io.Reader
+	end chan struct{}
+}
+
+func (c closes) Close() error { <-c.end; return nil }
+
 type writes chan []byte
 
 func (w writes) Write(b []byte) (int, error) { w <- b; return len(b), nil }
@@ -393,9 +417,7 @@ func TestWhoReadsThroughTheArchiveDrivesTheLiveEdgeOutOfNoCache(t *testing.T) {
 			t.Errorf("%s was read %d times", key, p.reads(key))
 		}
 	}
-	if c.Bytes() > 200 {
-		t.Errorf("%d bytes are held", c.Bytes())
-	}
+	eventually(t, func() bool { return c.Bytes() <= 200 }) // the last read may still be ending
 }
 
 // What slow readers hold has left the cache and not the memory: there is a limit to it too.
