@@ -88,9 +88,13 @@ func FuzzKeys(f *testing.F) {
 	f.Add("c/seg/../../000000000007.m4s")
 	f.Add("c/index/minute/60.w.0.idx")
 	f.Add("c/index/minute/-60.w")
+	f.Add("c/alt/v1080/7-5d41402a.m4s")
 	f.Fuzz(func(t *testing.T, key string) {
 		if rendition, slot, ok := timeline.ParseSegmentKey("c", key); ok && timeline.SegmentKey("c", rendition, slot) != key {
 			t.Fatalf("%q is slot %d of %q", key, slot, rendition)
+		}
+		if rendition, slot, ok := timeline.ParseAltKey("c", key); ok && (slot < 0 && key[len("c/alt/")+len(rendition)+1] != '-' || len(key) < 10) {
+			t.Fatalf("%q is a copy of slot %d of %q", key, slot, rendition)
 		}
 		if span, _, ok := timeline.ParsePageKey("c", key); ok && !strings.HasPrefix(key, "c/index/"+span+"/") {
 			t.Fatalf("%q is of span %q", key, span)

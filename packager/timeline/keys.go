@@ -140,3 +140,15 @@ func Immutable(key string) bool {
 	}
 	return false
 }
+
+// ParseAltKey reads the rendition and slot out of what AltKey made.
+func ParseAltKey(channel, key string) (rendition string, slot int64, ok bool) {
+	rest, ok := strings.CutPrefix(key, channel+"/alt/")
+	if !ok {
+		return "", 0, false
+	}
+	rendition, name, _ := strings.Cut(rest, "/")
+	number, hash, ok := strings.Cut(strings.TrimSuffix(name, ".m4s"), "-")
+	slot, err := strconv.ParseInt(number, 10, 64)
+	return rendition, slot, ok && err == nil && fmt.Sprintf("%s/alt/%s/%d-%s.m4s", channel, rendition, slot, hash) == key
+}
