@@ -148,8 +148,8 @@ func (p *period) follows(w timeline.Window) {
 		return
 	}
 	for i := range p.lanes {
-		if r, ok := w.Row(p.lanes[i].id, p.first-1); ok { // else forgotten too early: see timeline.Window.Oldest
-			p.lanes[i].from = r.End()
+		if end, ok := w.Ends(p.lanes[i].id, p.first-1); ok { // else forgotten too early: see timeline.Window.Oldest
+			p.lanes[i].from = end
 		}
 	}
 }

@@ -244,6 +244,26 @@ func TestWhatWasLostOverABorderBelongsToTheSegmentBehindIt(t *testing.T) {
 	}
 }
 
+// TestASlotEndsInAllRenditionsTogether: where the end of a slot's sound was lost, its segment is said to last as long as the picture's, so
+// that the one behind the loss, which is said to begin there, is not longer than a segment may be.
+func TestASlotEndsInAllRenditionsTogether(t *testing.T) {
+	k := p25
+	k.slots, k.renditions = 9, []string{"v1080", "a-en"}
+	x := air(k)
+	whole := manifest(t, x, open, quarter)
+	s0 := x.Shape.First.S0
+	x = with(x, "a-en", s0+2, func(r *timeline.Row) { r.Duration -= 60 * 1024 })
+	x = with(x, "a-en", s0+3, func(r *timeline.Row) { r.Start, r.Duration = r.Start+20*1024, r.Duration-20*1024 })
+	for _, s := range parse(t, []byte(manifest(t, x, open, quarter)))[0].representations[1].segments {
+		if s.duration > 2*48000+1024 {
+			t.Errorf("slot %d is said to last %d ticks", s.slot-s0, s.duration)
+		}
+	}
+	if !strings.Contains(whole, "maxSegmentDuration=\"PT2.5S\"") {
+		t.Errorf("no maxSegmentDuration of 2.5 s in\n%s", whole)
+	}
+}
+
 func TestWhyThereIsNoManifest(t *testing.T) {
 	x := air(p25)
 	s0 := x.Shape.First.S0
