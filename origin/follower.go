@@ -21,6 +21,9 @@ const (
 	rootsEvery = 10 * time.Second
 	// readTimeout is what one look may take; what was not read by then is read by the next.
 	readTimeout = 10 * time.Second
+	// listTimeout is what a list of the roots may take, and listPatience for how long those that are known wait for it.
+	listTimeout  = 5 * time.Second
+	listPatience = 200 * time.Millisecond
 	// rootTimeout is what the roots, which are asked all at once, may take: one that does not come holds up the others no longer.
 	rootTimeout = 4 * time.Second
 	// maxRoots is how many workers' roots of one channel are followed; further ones are ignored, and logged.
@@ -35,6 +38,8 @@ const (
 // Follower holds the newest timeline of one channel: the union of what its workers' indexes say.
 //
 //	roots ─► changed? ─► pages not read yet ─► Merge ─► View ─► whoever waits
+//	                                                      ▲
+//	records of generations that are no longer shown ──────┘ afterwards: a cold origin reads a handful of objects and serves
 type Follower struct {
 	channel string
 	store   storage.Store
@@ -52,13 +57,15 @@ type Follower struct {
 	// All below is owned by Run.
 	shape   *timeline.Shape
 	known   timeline.Timeline
-	gens    map[timeline.GenerationName]bool
+	gens    map[timeline.GenerationName]bool // that need not be read any more
+	owed    map[timeline.GenerationName]bool // that have left what is shown, and were not read yet
 	past    past
 	roots   map[string]*root
 	alarmed map[timeline.Conflict]bool
 	fell    bool // that the edge would have fallen was logged
 	news    bool // known says more than the view
 	listed  time.Time
+	listing chan listing // of roots, on its way; nil: none is
 	poll    time.Duration
 }
 
@@ -66,7 +73,7 @@ type Follower struct {
 func NewFollower(s storage.Store, channel string, window time.Duration, log *slog.Logger) *Follower {
 	return &Follower{
 		channel: channel, store: s, window: window, log: log, poke: make(chan struct{}, 1), changed: make(chan struct{}), looked: time.Now(),
-		gens: map[timeline.GenerationName]bool{}, past: newPast(), roots: map[string]*root{}, alarmed: map[timeline.Conflict]bool{}, poll: pollMost,
+		gens: map[timeline.GenerationName]bool{}, owed: map[timeline.GenerationName]bool{}, past: newPast(), roots: map[string]*root{}, alarmed: map[timeline.Conflict]bool{}, poll: pollMost,
 	}
 }
 
@@ -134,6 +141,11 @@ func (f *Follower) Poke() {
 
 // Run follows until its context ends.
 func (f *Follower) Run(ctx context.Context) error {
+	defer func() {
+		if f.listing != nil {
+			<-f.listing
+		}
+	}()
 	failed := false
 	for {
 		err := f.look(ctx)
@@ -157,24 +169,27 @@ func (f *Follower) Run(ctx context.Context) error {
 }
 
 // look reads what has changed since the last look, and shows it. What one root has to say waits for no other.
-func (f *Follower) look(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+func (f *Follower) look(run context.Context) error {
+	ctx, cancel := context.WithTimeout(run, readTimeout)
 	defer cancel()
 	if f.shape == nil {
 		if err := f.readShape(ctx); err != nil || f.shape == nil {
 			return err
 		}
 	}
-	var listing error
-	if time.Since(f.listed) >= rootsEvery || len(f.roots) == 0 {
-		listing = f.listRoots(ctx)
-	}
+	listing := f.listRoots(run, ctx)
 	fresh, reading := f.readRoots(ctx)
 	broken := f.take(ctx, fresh)
 	// A playlist never grows at its old end, so the first view waits for the pages.
 	waits := f.view == nil && f.hopes()
 	if f.news && !waits {
 		f.show()
+	}
+	if f.view != nil && len(f.owed) > 0 {
+		broken = errors.Join(broken, f.readOwed(ctx))
+		if f.news {
+			f.show()
+		}
 	}
 	if listing == nil && reading == nil && !waits {
 		f.isReady()
@@ -236,7 +251,7 @@ func (f *Follower) show() {
 		f.fell = true
 		return
 	}
-	v := &View{Channel: f.channel, Window: f.window, Edge: edge, Past: f.past, rendered: map[string]*rendered{}}
+	v := &View{Channel: f.channel, Window: f.window, Edge: edge, Past: f.past, Whole: len(f.owed) == 0, rendered: map[string]*rendered{}}
 	oldest := edge.Slot - f.keep()
 	if w, err := f.known.Window(f.window, rights.Open()); err == nil {
 		oldest = min(oldest, max(w.Oldest(), edge.Slot-keepMost))

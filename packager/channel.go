@@ -50,6 +50,7 @@ type Config struct {
 	Input   string        // what is pulled, without secrets
 	Segment time.Duration // wished length of a slot
 	Part    time.Duration // wished length of a part
+	Pair    bool          // another worker packages the same feed, and the store decides between them
 }
 
 // Past is what the store already holds of a channel. The zero value: nothing.
@@ -60,6 +61,11 @@ type Past struct {
 	End   int64                // where it ended, media time in ticks of Last.Timescale
 	Seen  time.Time            // when that was, by the clock of the worker that was there
 	Names []timeline.Rendition // every rendition that the channel ever had, as it was last
+
+	Name     timeline.GenerationName // of Last
+	Lines    map[string]int64        // the last slot that has an entry, of each rendition of Last
+	Ends     map[string]int64        // where that ended, media time in the rendition's ticks; a rendition that is not in it: at End
+	Previous timeline.Generation     // the one before Last, where a process has seen it
 }
 
 // Channel is the packager's mind: events in, cuts out. It decides which slot a sample belongs to, where segments begin and end,
@@ -78,7 +84,14 @@ type Channel struct {
 	shape  *timeline.Shape
 	gen    timeline.Generation // the newest; valid if hasGen
 	hasGen bool
-	tracks []media.Track // of the last Begin
+	name   timeline.GenerationName // of gen
+	tracks []media.Track           // of the last Begin
+
+	// Of a paired channel: what the store holds.
+	standing Standing
+	stood    bool
+	newsAt   time.Time // when it last said something new
+	adopted  bool      // the machine stands where the store does, and has not said so
 
 	opening *opening             // nil while running
 	names   []timeline.Rendition // every rendition that the channel ever had, as it was last
@@ -91,22 +104,25 @@ type Channel struct {
 	late     []timed    // reference samples after a nominal start whose key frame may still come
 	frontier int64      // reference ticks: no cut will be made at or before it any more
 	running  []media.Track
-	pending  string          // the same, for a reason that is not in the feed's table
-	strays   map[int]stray   // tracks without rendition, and how steadily they come
-	offPhase int             // how many slots in a row had their key frames elsewhere
-	offBy    int64           // by how much
-	offSlot  int64           // the last of them
-	change   string          // why the next key frame begins a generation; "" it does not
-	ahead    []*media.Sample // of tracks that wait for that generation
-	suspects []*media.Sample // after what may be a jump
-	heldPast int             // bytes in ahead
-	partial  int64           // the slot whose beginning was missed; negative: none
-	shift    int64           // what is added to the feed's ticks to get the generation's
-	end      int64           // where the last slot ended, ticks of gen.Timescale
-	arrived  time.Time       // of the last sample that was taken
+	pending  string           // the same, for a reason that is not in the feed's table
+	strays   map[int]stray    // tracks without rendition, and how steadily they come
+	offPhase int              // how many slots in a row had their key frames elsewhere
+	offBy    int64            // by how much
+	offSlot  int64            // the last of them
+	change   string           // why the next key frame begins a generation; "" it does not
+	ahead    []*media.Sample  // of tracks that wait for that generation
+	suspects []*media.Sample  // after what may be a jump
+	heldPast int              // bytes in ahead
+	partial  int64            // the slot whose beginning was missed; negative: none
+	shift    int64            // what is added to the feed's ticks to get the generation's
+	end      int64            // where the last slot ended, ticks of gen.Timescale
+	ends     map[string]int64 // the same of each rendition, where that is known, in its own ticks
+	arrived  time.Time        // of the last sample that was taken
 
-	loss timeline.Loss
-	out  []Cut
+	turns turns
+	drift drift
+	loss  timeline.Loss
+	out   []Cut
 }
 
 // boundary is where a slot begins, for everybody.
@@ -120,7 +136,8 @@ func NewChannel(cfg Config, past Past) *Channel {
 	c := &Channel{cfg: cfg, shape: past.Shape, loss: timeline.Loss{Format: timeline.Format, Channel: cfg.Channel, Worker: cfg.Worker}}
 	why := "start"
 	if past.Shape != nil {
-		c.gen, c.hasGen, c.slot, c.end, c.arrived, why = past.Last, true, past.Slot, past.End, past.Seen, "restart"
+		c.gen, c.name, c.hasGen, c.slot, c.end, c.arrived, why = past.Last, past.Name, true, past.Slot, past.End, past.Seen, "restart"
+		c.ends = past.Ends
 		c.names = past.Names
 	}
 	c.opening = newOpening(why)
@@ -136,6 +153,7 @@ func (c *Channel) Push(e media.Event) []Cut {
 	case media.Begin:
 		c.begin(e)
 	case *media.Sample:
+		c.turns.saw(e, sourceTimescale(c.tracks, e.Track))
 		c.sample(e)
 	case media.Lost:
 		c.missed(e)
@@ -196,7 +214,7 @@ func (c *Channel) sample(s *media.Sample) {
 		c.collect(s)
 		return
 	}
-	if c.change != "" && s.Track == c.newReference() && s.Key && sane(s) {
+	if c.change != "" && c.turns.left() && s.Track == c.newReference() && s.Key && sane(s) {
 		if c.goesOn(s) {
 			c.turnGeneration(c.change, true, []*media.Sample{s})
 		} else {
@@ -225,6 +243,10 @@ func (c *Channel) sample(s *media.Sample) {
 	case bad:
 		c.lose(s, "timestamp")
 	case suspect:
+		if !c.turns.left() {
+			c.lose(s, "flapping")
+			return
+		}
 		c.suspects = append(c.suspects, s)
 		if c.isJump(s) {
 			waiting := c.suspects
@@ -236,10 +258,14 @@ func (c *Channel) sample(s *media.Sample) {
 
 // take lets a sample of the running generation in.
 func (c *Channel) take(l *lane, s *media.Sample) {
+	if c.cfg.Pair && (s.Damaged || l.hasDTS && int64(s.DTS-l.lastDTS) > l.step) {
+		c.doubt(l) // a hole that no counter has shown
+	}
 	l.lastDTS, l.hasDTS = s.DTS, true
 	c.arrived = s.Arrived
 	t := l.time(s)
 	if l == c.ref {
+		c.drift.saw(t, c.gen.Timescale)
 		c.cutReference(t)
 	} else {
 		l.held = append(l.held, t)
@@ -282,6 +308,10 @@ func (c *Channel) isStale(track int) bool {
 }
 
 func (c *Channel) waitForChange(s *media.Sample) {
+	if !c.turns.left() {
+		c.lose(s, "flapping")
+		return
+	}
 	if len(c.ahead) >= openingSamples || c.heldPast+len(s.Data) > openingBytes {
 		c.lose(s, "generation_not_begun")
 		return
@@ -302,6 +332,7 @@ func (c *Channel) finish(why string) {
 	if c.opening == nil {
 		c.loseAll(c.ahead, "generation_not_begun")
 		c.ahead, c.heldPast, c.change, c.pending = nil, 0, "", ""
+		c.doubtAll()
 		c.closeAll(-1)
 		c.opening = newOpening(why)
 	}
@@ -314,6 +345,7 @@ func (c *Channel) turnGeneration(why string, sameClock bool, first []*media.Samp
 	if sameClock {
 		until = c.ref.time(first[len(first)-1]).shown
 	}
+	doubtful := slices.ContainsFunc(c.lanes, func(l *lane) bool { return l.doubt >= c.slot })
 	over := c.closeAll(until)
 	if sameClock {
 		over = append(over, c.ahead...)
@@ -322,7 +354,9 @@ func (c *Channel) turnGeneration(why string, sameClock bool, first []*media.Samp
 	}
 	first = append(over, first...)
 	c.ahead, c.heldPast, c.change, c.pending = nil, 0, "", ""
+	c.turns.used++
 	c.opening = newOpening(why)
+	c.opening.doubtful = doubtful
 	c.opening.sameClock = sameClock
 	for _, s := range first {
 		c.sample(s)
@@ -346,7 +380,7 @@ func (c *Channel) closeAll(until int64) (over []*media.Sample) {
 		}
 		l.held = nil
 	}
-	c.end = c.gen.T0
+	c.end, c.ends = c.gen.T0, nil
 	for _, l := range c.lanes {
 		l.catchUp(c)
 		l.close(c, -1)

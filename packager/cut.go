@@ -6,7 +6,7 @@ import (
 	"flambeau/packager/timeline"
 )
 
-// Cut is one thing that a Channel has decided. It is one of *Opened, *Closed and *Lost. Whoever gets it owns it.
+// Cut is one thing that a Channel has decided. It is one of *Opened, *Adopted, *Closed and *Lost. Whoever gets it owns it.
 type Cut interface{ cut() }
 
 // Opened is a generation that begins: its record, and the initialization segments that its renditions need. Everything that
@@ -15,6 +15,11 @@ type Opened struct {
 	Shape      *timeline.Shape // the channel begins too; nil: its shape is known already
 	Generation timeline.Generation
 	Inits      []Init
+}
+
+// Adopted says that what follows goes on where the store stands, in its newest generation, whoever began it.
+type Adopted struct {
+	Past
 }
 
 // Init is an initialization segment.
@@ -29,7 +34,11 @@ type Closed struct {
 	Rendition string
 	Row       timeline.Row
 	Body      []byte
+	Frames    int64 // in it
+	Whole     bool  // its worker saw every track without loss, from before it could be cut up to what closed it
+	Of        timeline.GenerationName
 	Arrived   time.Time // when the last frame of it came in; zero for a tombstone
+	Drift     drift     // of the reference, while the slot was open
 }
 
 // Lost names what is not in the archive.
@@ -37,6 +46,7 @@ type Lost struct {
 	timeline.Loss
 }
 
-func (*Opened) cut() {}
-func (*Closed) cut() {}
-func (*Lost) cut()   {}
+func (*Opened) cut()  {}
+func (*Adopted) cut() {}
+func (*Closed) cut()  {}
+func (*Lost) cut()    {}

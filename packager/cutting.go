@@ -169,6 +169,7 @@ func (c *Channel) outrun() {
 	if len(c.late) > 0 {
 		c.forceLate()
 	}
+	c.doubtAll() // another worker may have its sound earlier or later
 	c.cutUpTo(limit)
 	// Not beyond the next nominal start: the reference may come back just after it, and is still waited for.
 	c.frontier = max(c.frontier, min(limit, c.force(c.slot+1)-c.early()-1))
@@ -207,6 +208,7 @@ func (c *Channel) overtake() {
 		for l != c.ref && len(l.held) == 0 && l.passed < len(c.cuts) && c.cuts[l.passed].at <= limit {
 			at := timeline.Rescale(c.cuts[l.passed].at, c.gen.Timescale, l.r.Timescale)
 			c.lossOn(l, "silence", l.end, at)
+			c.doubt(l)
 			l.turn(c, c.cuts[l.passed], nil)
 			l.passed++
 		}

@@ -31,6 +31,9 @@ const (
 // Then shift is what is to be added to the feed's ticks to get the generation's, and first the sample that begins the next slot.
 func (c *Channel) joins(ref media.Track, first int) (how joining, shift int64, at int) {
 	o := c.opening
+	if c.hasGen && c.stood && !o.sameClock {
+		return c.joinsStanding(ref, first)
+	}
 	if !c.hasGen || o.sameClock || o.why != "restart" && o.why != "silence" || !c.sameTracks() {
 		return cannot, 0, 0
 	}
@@ -38,22 +41,23 @@ func (c *Channel) joins(ref media.Track, first int) (how joining, shift int64, a
 	if !ok || r.Track != ref.ID {
 		return cannot, 0, 0
 	}
+	return c.joinsByTime(r, ref, first)
+}
+
+// joinsByTime tells whether the feed's clock is where the time that has passed since the newest generation's end puts it.
+func (c *Channel) joinsByTime(r timeline.Rendition, ref media.Track, first int) (how joining, shift int64, at int) {
+	o := c.opening
 	zero := o.samples[first]
 	expected := c.end + timeline.Rescale(zero.Arrived.Sub(c.arrived).Microseconds(), 1e6, c.gen.Timescale)
-	media := func(pts media.Ticks) int64 {
-		return c.gen.T0 + timeline.Rescale(int64(pts)+shift-r.Zero, r.SourceTimescale, c.gen.Timescale)
-	}
-	if off := timeline.Rescale(expected-media(zero.PTS), c.gen.Timescale, r.SourceTimescale); r.SourceTimescale == 90000 {
-		shift = (off + sign(off)*sourceWrap/2) / sourceWrap * sourceWrap
-	}
-	if abs(expected-media(zero.PTS)) > ticks(joinDrift, c.gen.Timescale) {
+	shift = wraps(timeline.Rescale(expected-c.mapped(r, zero.PTS, 0), c.gen.Timescale, r.SourceTimescale), r.SourceTimescale)
+	if abs(expected-c.mapped(r, zero.PTS, shift)) > ticks(joinDrift, c.gen.Timescale) {
 		return cannot, 0, 0
 	}
 	for i, s := range o.samples[first:] {
 		if s.Track != ref.ID || !s.Key || s.Damaged {
 			continue
 		}
-		switch slot := c.claims(media(s.PTS)); {
+		switch slot := c.claims(c.mapped(r, s.PTS, shift)); {
 		case slot > c.slot+1+joinSlots:
 			return cannot, 0, 0
 		case slot > c.slot:
@@ -111,10 +115,15 @@ func (c *Channel) join(ref media.Track, shift int64, first int) {
 	begin := c.ref.time(collected[first]).shown
 	slot := c.claims(begin)
 	for _, l := range c.lanes {
-		l.idle, l.slot, l.end = true, c.slot, timeline.CeilRescale(c.end, g.Timescale, l.r.Timescale)
+		l.idle, l.slot, l.doubt, l.end = true, c.slot, slot, timeline.CeilRescale(c.end, g.Timescale, l.r.Timescale)
+		if end, ok := c.ends[l.r.ID]; ok {
+			l.end = end
+		}
 		// What comes from before the reference would be a slot with sound and no picture, of a few frames: players fall over that.
 		l.since = timeline.CeilRescale(begin, g.Timescale, l.r.Timescale)
-		c.lossOn(l, "silence", l.end, timeline.Rescale(begin, g.Timescale, l.r.Timescale))
+		if at := timeline.Rescale(begin, g.Timescale, l.r.Timescale); at > l.end {
+			c.lossOn(l, "silence", l.end, at)
+		}
 	}
 	c.frontier = begin - 1
 	if begin > c.force(slot)+c.grace() {

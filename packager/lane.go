@@ -3,6 +3,7 @@ package packager
 import (
 	"crypto/sha256"
 	"fmt"
+	"math"
 	"time"
 
 	"flambeau/packager/cmaf"
@@ -27,6 +28,8 @@ type lane struct {
 	slack   int64  // how far behind a cut a key frame may be and still be the one it means
 	part    int64  // no part is longer
 	usual   int64  // duration of a frame whose successor is not known
+	step    int64  // source ticks: two decoding times further apart than this have lost something between them
+	doubt   int64  // its slots up to this one may lack something, or be cut otherwise than by who saw all
 	lastDTS media.Ticks
 	hasDTS  bool
 
@@ -42,6 +45,7 @@ type lane struct {
 	start   int64
 	done    int64 // ticks in closed parts and in fragment
 	parts   int
+	frames  int64         // in closed parts
 	samples []cmaf.Sample // of the open part
 	partAt  int64
 	partFor int64 // ticks in samples
@@ -72,6 +76,11 @@ func newLane(g timeline.Generation, r timeline.Rendition, shape timeline.Shape) 
 		}
 		l.slack = l.usual / 2
 	}
+	l.step = timeline.Rescale(l.usual*3/2, r.Timescale, r.SourceTimescale)
+	if r.IsVideo() && r.FrameRate.Num == 0 {
+		l.step = math.MaxInt64 // it has no cadence
+	}
+	l.doubt = g.S0 - 1
 	l.end = g.Nominal(shape, g.S0, r.Timescale)
 	l.from = l.end
 	return l
@@ -148,7 +157,7 @@ func (l *lane) begins(b boundary, t timed) bool {
 // begin starts the open slot's segment with its first sample.
 func (l *lane) begin(t timed) {
 	l.empty = false
-	l.start, l.done, l.parts = t.at, 0, 0
+	l.start, l.done, l.parts, l.frames = t.at, 0, 0, 0
 	if !t.Key {
 		l.flags |= timeline.Dependent
 	}
@@ -205,6 +214,7 @@ func (l *lane) closePart() {
 		k.Size = int64(len(l.body) - offset - l.bytes + len(l.samples[0].Data))
 		l.insertKey(k)
 	}
+	l.frames += int64(len(l.samples))
 	clear(l.samples)
 	l.samples, l.partFor, l.bytes = l.samples[:0], 0, 0
 	l.parts++
@@ -252,16 +262,20 @@ func (l *lane) close(c *Channel, until int64) {
 		l.idle = false
 		return
 	}
-	e, out := tombstone(*c.shape, c.gen, l.r, l.slot), &Closed{Rendition: l.r.ID}
+	e, out := tombstone(*c.shape, c.gen, l.r, l.slot), &Closed{Rendition: l.r.ID, Of: c.name}
 	if !l.empty {
 		l.settle(until)
 		l.closePart()
 		row := timeline.Row{Slot: l.slot, Generation: c.gen.Number, Start: l.start, Duration: l.done, Flags: l.flags, Keys: l.keys}
-		if l.slot == c.partial {
+		out.Whole = l.slot > l.doubt
+		if l.slot == c.partial || c.cfg.Pair && !out.Whole {
 			row.Flags |= timeline.Damaged
 		}
 		e = seal(l.body, c.gen, timeline.RenditionRow{Rendition: l.r.ID, Row: row})
-		out.Arrived = l.arrived
+		out.Arrived, out.Frames = l.arrived, l.frames
+		if l == c.ref {
+			out.Drift = c.drift.told()
+		}
 		l.size = len(e.body)
 	}
 	out.Row, out.Body = e.Row, e.body

@@ -2,6 +2,7 @@ package packager
 
 import (
 	"cmp"
+	"crypto/sha256"
 	"slices"
 	"strconv"
 	"time"
@@ -19,12 +20,29 @@ type opening struct {
 	samples   []*media.Sample
 	bytes     int
 	since     int // samples since it was last asked whether that is enough
+
+	doubtful bool                      // something was lost where the generation before ended
+	hashes   map[*media.Sample][8]byte // of key frames, as rows name them
 }
 
 func newOpening(why string) *opening { return &opening{why: why} }
 
 // askEvery is how many samples may pass before an opening looks again whether it has enough; key frames always make it look.
 const askEvery = 16
+
+// hash is what a row names a key frame by.
+func (o *opening) hash(s *media.Sample) [8]byte {
+	h, ok := o.hashes[s]
+	if !ok {
+		if o.hashes == nil {
+			o.hashes = map[*media.Sample][8]byte{}
+		}
+		sum := sha256.Sum256(s.Data)
+		h = [8]byte(sum[:8])
+		o.hashes[s] = h
+	}
+	return h
+}
 
 // collect keeps a sample for the generation to come, and begins it when enough is known.
 func (c *Channel) collect(s *media.Sample) {
@@ -46,6 +64,7 @@ func (c *Channel) collect(s *media.Sample) {
 		o.bytes -= len(o.samples[0].Data)
 		o.samples = o.samples[1:]
 	}
+	c.trim()
 	if c.lossFrames() >= openingReport {
 		c.report()
 	}
@@ -237,11 +256,17 @@ func (c *Channel) open(ref media.Track, first int, atEnd bool) {
 	o := c.opening
 	switch how, shift, at := c.joins(ref, first); {
 	case how == can:
+		c.sayAdopted()
 		c.join(ref, shift, at)
 		return
 	case how == later && !atEnd:
 		return
 	}
+	first, ok := c.unheld(ref, first)
+	if !ok {
+		return
+	}
+	c.sayAdopted()
 	opened := &Opened{}
 	if c.shape == nil {
 		c.shape = c.decideShape(ref, first)
@@ -265,8 +290,18 @@ func (c *Channel) open(ref media.Track, first int, atEnd bool) {
 		c.shape.First = g
 	}
 	opened.Generation = g
+	c.name = timeline.GenerationName{Number: g.Number}
+	if opened.Shape == nil {
+		_, hash := g.Encode()
+		c.name.Hash = hash.Short()
+	}
 	c.out = append(c.out, opened)
 	c.run(g, ref, first)
+	if o.waits() || o.doubtful {
+		for _, l := range c.lanes {
+			l.doubt = max(l.doubt, g.S0) // it did not see the feed before
+		}
+	}
 }
 
 // t0 is the media time of the generation's first reference frame.
@@ -281,7 +316,7 @@ func (c *Channel) t0(o *opening, ref media.Track, zero *media.Sample, timescale 
 		old, _ := c.gen.Rendition(c.shape.Reference)
 		at := c.gen.T0 + timeline.Rescale(int64(zero.PTS)+c.shift-old.Zero, old.SourceTimescale, c.gen.Timescale)
 		return max(end, timeline.Rescale(at, c.gen.Timescale, timescale))
-	case o.why == "restart":
+	case o.why == "restart", o.why == "rival":
 		return max(end, utc)
 	case o.why == "silence":
 		// Monotonic readings: a step of the wall clock is no silence.
@@ -492,7 +527,7 @@ func initFor(t media.Track, timescale uint32) ([]byte, error) {
 }
 
 func (c *Channel) refuse(t media.Track, reason string) {
-	c.loss.Add(timeline.LossEntry{Track: t.ID, Reason: reason, Units: 1, Timescale: t.Timescale})
+	c.book(timeline.LossEntry{Track: t.ID, Reason: reason, Units: 1, Timescale: t.Timescale})
 }
 
 // firstSample is a track's first at or after the generation's beginning; of pictures, its first key frame. One that is far from where the

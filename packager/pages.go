@@ -13,7 +13,10 @@ import (
 	"flambeau/storage"
 )
 
-// page moves rows that have become old out of the root into minute pages, those into hours and those into days.
+// fiveMinutes is what minute pages are gathered into, still as minute pages: an origin that starts reads a window of them.
+const fiveMinutes = 300
+
+// page moves rows that have become old out of the root into minute pages, those into fives, those into hours and those into days.
 func (p *Publisher) page(ctx context.Context) error {
 	edge := int64(0)
 	for _, r := range p.index.Rows {
@@ -38,18 +41,22 @@ func (p *Publisher) page(ctx context.Context) error {
 		}
 	}
 	p.index.Rows = slices.DeleteFunc(p.index.Rows, old)
-	if err := p.rollUp(ctx, "minute", "hour", 3600, edge); err != nil {
+	paged := edge - int64(rootRows/time.Second) // up to here there are pages
+	if err := p.rollUp(ctx, "minute", "minute", fiveMinutes, paged); err != nil {
 		return err
 	}
-	return p.rollUp(ctx, "hour", "day", 86400, edge)
+	if err := p.rollUp(ctx, "minute", "hour", 3600, paged-int64(rootRows/time.Second)); err != nil {
+		return err
+	}
+	return p.rollUp(ctx, "hour", "day", 86400, paged-int64(rootRows/time.Second))
 }
 
 func (p *Publisher) second(r timeline.RenditionRow) int64 {
-	ts := p.scale[scaleOf{r.Generation, r.Rendition}]
-	if ts == 0 {
+	of, ok := p.gens[r.Generation].Rendition(r.Rendition)
+	if !ok {
 		panic(fmt.Sprintf("packager: a row of %s in generation %d, of which no record speaks: it was listed before its generation", r.Rendition, r.Generation))
 	}
-	return timeline.UTC(r.Start, ts).Unix()
+	return timeline.UTC(r.Start, of.Timescale).Unix()
 }
 
 // maxPage is the longest page, in bytes; what does not fit goes into further revisions of it. A reader takes four times as much.
@@ -76,9 +83,9 @@ func (p *Publisher) putPage(ctx context.Context, span string, t int64, rows []ti
 }
 
 func (p *Publisher) putRevision(ctx context.Context, span string, t int64, rows []timeline.RenditionRow) error {
-	body := timeline.Index{Channel: p.channel, Worker: p.worker, Rows: rows}.Encode()
+	body := timeline.Index{Channel: p.Channel, Worker: p.Worker, Rows: rows}.Encode()
 	for revision := 0; ; revision++ {
-		key := timeline.PageKey(p.channel, span, t, p.worker, revision)
+		key := timeline.PageKey(p.Channel, span, t, p.Worker, revision)
 		var diverged *DivergenceError
 		if err := p.create(ctx, key, body); errors.As(err, &diverged) {
 			continue
@@ -90,15 +97,18 @@ func (p *Publisher) putRevision(ctx context.Context, span string, t int64, rows 
 	}
 }
 
-// rollUp merges the pages of one span into those of a longer one, where that is over.
-func (p *Publisher) rollUp(ctx context.Context, from, to string, seconds, edge int64) error {
+// rollUp merges the pages of one span into those of a longer one, where that was over at an instant.
+func (p *Publisher) rollUp(ctx context.Context, from, to string, seconds, over int64) error {
 	groups := map[int64][]timeline.Page{}
 	for _, page := range p.index.Pages {
-		if span, t, ok := timeline.ParsePageKey(p.channel, page.Key); ok && span == from && t-t%seconds+seconds <= edge-2*int64(rootRows/time.Second) {
+		if span, t, ok := timeline.ParsePageKey(p.Channel, page.Key); ok && span == from && t-t%seconds+seconds <= over {
 			groups[t-t%seconds] = append(groups[t-t%seconds], page)
 		}
 	}
 	for _, t := range slices.Sorted(maps.Keys(groups)) {
+		if from == to && len(groups[t]) == 1 {
+			continue // it is gathered already
+		}
 		var rows []timeline.RenditionRow
 		for _, page := range groups[t] {
 			more, err := p.readPage(ctx, page.Key)
@@ -120,7 +130,7 @@ func (p *Publisher) rollUp(ctx context.Context, from, to string, seconds, edge i
 
 func (p *Publisher) readPage(ctx context.Context, key string) (rows []timeline.RenditionRow, err error) {
 	err = p.insist(ctx, key, func(ctx context.Context) error {
-		b, _, err := storage.ReadAll(ctx, p.store, key, storage.Get{}, timeline.MaxIndex)
+		b, _, err := storage.ReadAll(ctx, p.Store, key, storage.Get{}, timeline.MaxIndex)
 		if err != nil {
 			return err
 		}

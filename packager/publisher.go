@@ -2,12 +2,16 @@ package packager
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
+	"sync"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"flambeau/packager/cmaf"
 	"flambeau/packager/timeline"
@@ -21,7 +25,8 @@ const (
 	// putRetryFirst and putRetryMost bound the wait between two tries of one put. It is tried until the store takes it.
 	putRetryFirst = 100 * time.Millisecond
 	putRetryMost  = 5 * time.Second
-	// putTimeout is what one try may take.
+	// putLeast and putTimeout bound what one try may take.
+	putLeast   = 4 * time.Second
 	putTimeout = 15 * time.Second
 )
 
@@ -30,73 +35,322 @@ type Observer interface {
 	Segment(rendition string, result string, wait time.Duration) // result: stored, gap, divergent; wait: last frame in → readable
 	Lost(seconds float64)
 	Divergence()
+	Visible() // something more can be read
+}
+
+// PublisherConfig is what a Publisher is told.
+type PublisherConfig struct {
+	Channel string
+	Worker  string
+	Store   storage.Store
+	Spool   *Spool // nil: what the store has not taken yet waits in memory
+	Edge    *Edge  // where spooled media is shown at once; nil: nowhere
+	Pair    bool   // another worker packages the same feed
+	Observe Observer
+	Log     *slog.Logger
 }
 
 // Publisher makes cuts durable, then visible. It is the only writer of its worker's index.
 //
-//	Cut ─► put objects (create-only) ─► acknowledged ─► rows into the index ─► put root (compare-and-swap)
+//	Cut ─► batch ─► spool ─► put objects (create-only) ─► acknowledged ─► rows into the index ─► put root (compare-and-swap)
+//	                  └────► edge
 //
 // If the power fails after an object and before the root, the object stands unseen under a name that the same bytes will
 // claim again; nothing that a viewer was told of is missing.
 type Publisher struct {
-	channel string
-	worker  string
-	store   storage.Store
-	observe Observer
-	log     *slog.Logger
+	PublisherConfig
+	past Past // that the machine goes on after
 
-	// All below is owned by Run.
+	// Owned by the spooling loop of Run.
+	composer composer
+	shelf    *shelf // nil without a spool
+
+	queue queue
+
+	// What this process's origin is shown of the channel; both loops change it.
+	showing sync.Mutex
+	base    timeline.Index // the newest root in the store
+
+	// Of a paired channel.
+	chain *chain
+	stale bool // what is proposed was proposed before the machine heard that its generation is void
+
+	// Owned by the putting loop of Run.
+	opened  bool // the store was asked where the channel stands
 	index   timeline.Index
 	version storage.Version
-	open    timeline.GenerationName // the newest; the index names it together with its first row
-	past    Past
-	scale   map[scaleOf]uint32
+	shape   *timeline.Shape
+	line    timeline.Generation // of the rows listed last
+	lines   map[string]int64    // the last slot listed of each of its renditions
+	names   map[int]timeline.GenerationName
+	gens    map[int]timeline.Generation
+	begun   map[timeline.GenerationName]timeline.Generation // own proposals
 }
 
-// scaleOf is what a timescale is of: a rendition may have another one in another generation.
-type scaleOf struct {
-	generation int
-	rendition  string
-}
+// openPatience is how long a worker that has something of the channel in its spool waits for the store to say where the channel stands;
+// then it goes on from there.
+const openPatience = 10 * time.Second
 
-// OpenPublisher reads what the store holds of a channel and of this worker's index.
-func OpenPublisher(ctx context.Context, s storage.Store, channel, worker string, observe Observer, log *slog.Logger) (*Publisher, error) {
-	p := &Publisher{channel: channel, worker: worker, store: s, observe: observe, log: log, scale: map[scaleOf]uint32{}}
-	p.index = timeline.Index{Channel: channel, Worker: worker}
-	b, version, err := storage.ReadAll(ctx, s, timeline.RootKey(channel, worker), storage.Get{}, timeline.MaxIndex)
-	switch {
-	case errors.Is(err, storage.ErrNotExist):
-	case err != nil:
-		return nil, fmt.Errorf("open index of %s: %w", channel, err)
-	default:
-		if p.index, err = timeline.DecodeIndex(b); err != nil {
-			return nil, fmt.Errorf("open index of %s: %w", channel, err)
-		}
-		p.version = version
+// OpenPublisher finds out where the channel stands: from the store, and from what is spooled and on its way there.
+func OpenPublisher(ctx context.Context, c PublisherConfig) (*Publisher, error) {
+	p := &Publisher{
+		PublisherConfig: c, queue: newQueue(), lines: map[string]int64{}, names: map[int]timeline.GenerationName{}, gens: map[int]timeline.Generation{},
+		begun: map[timeline.GenerationName]timeline.Generation{}, chain: newChain(),
 	}
-	return p, p.readPast(ctx)
+	if c.Edge == nil || c.Pair {
+		p.Edge = NewEdge(c.Store) // shows what nobody looks at
+	}
+	if c.Spool == nil {
+		if err := p.open(ctx, Past{}); err != nil {
+			return nil, err
+		}
+	} else if err := p.takeUp(ctx); err != nil {
+		return nil, err
+	}
+	p.composer = composer{channel: c.Channel, worker: c.Worker, past: p.past.clone()}
+	return p, nil
 }
+
+// Standing is what is known of the store; changed is closed when there is more to be known. Of a channel that is not paired it says nothing.
+func (p *Publisher) Standing() (s Standing, changed <-chan struct{}) {
+	if !p.Pair {
+		return s, nil
+	}
+	_, _, changed = p.chain.at("", 0)
+	return p.chain.standing(), changed
+}
+
+// takeUp goes on with what an earlier process left in the spool.
+func (p *Publisher) takeUp(ctx context.Context) error {
+	shelf, waiting, broken, err := p.Spool.shelf(p.Channel)
+	if err != nil {
+		return err
+	}
+	if broken > 0 {
+		p.Log.Error("spool files set aside", "channel", p.Channel, "files", broken, "reason", "their heads are damaged")
+	}
+	p.shelf = shelf
+	for _, b := range waiting {
+		p.queue.push(b)
+	}
+	spooled := Past{}
+	if len(waiting) > 0 {
+		spooled = waiting[len(waiting)-1].Past
+	}
+	octx, cancel := context.WithTimeout(ctx, openPatience)
+	defer cancel()
+	if err := p.open(octx, spooled); err != nil {
+		if len(waiting) == 0 || ctx.Err() != nil {
+			p.Close()
+			return err
+		}
+		p.Log.Warn("store does not say where the channel stands", "channel", p.Channel, "err", err, "spooled", len(waiting))
+	}
+	if p.opened && p.past.Shape != nil && len(waiting) > 0 && !sameShape(p.past.Shape, spooled.Shape) {
+		p.Log.Error("spool set aside", "channel", p.Channel, "files", len(waiting), "reason", "the store has another shape for this channel")
+		p.queue.drop(len(waiting))
+		return p.shelf.setAside(waiting)
+	}
+	if !p.opened || ahead(spooled, p.past) {
+		p.past = spooled
+	}
+	for _, b := range waiting {
+		p.Edge.show(b)
+	}
+	p.showEdge()
+	return nil
+}
+
+func sameShape(a, b *timeline.Shape) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	_, x := a.Encode()
+	_, y := b.Encode()
+	return x == y
+}
+
+// ahead tells whether a is where the channel stands after b.
+func ahead(a, b Past) bool {
+	return a.Shape != nil && (b.Shape == nil || a.Last.Number > b.Last.Number || a.Last.Number == b.Last.Number && a.Slot > b.Slot)
+}
+
+// Close lets go of what was taken up: what waits in the spool, waits for the next who opens it.
+func (p *Publisher) Close() {
+	waiting := p.queue.all()
+	if p.shelf != nil {
+		p.shelf.leave(waiting)
+	}
+	for _, b := range waiting {
+		p.Edge.hide(b)
+	}
+	p.Edge.root(p.Channel, p.Worker, nil)
+}
+
+// Waiting is for how long the oldest closed segment has waited for the store to take it; 0 when none waits. It may be called at any time.
+func (p *Publisher) Waiting() time.Duration { return p.queue.oldest() }
 
 // Past is what a Channel needs to go on.
 func (p *Publisher) Past() Past { return p.past }
 
-// batchCuts is how many cuts are published together: what is put is not seen before the root that names it.
-const batchCuts = 32
+const (
+	// batchCuts is how many cuts are spooled together.
+	batchCuts = 32
+	// rootBatches is how many batches one root makes visible at most, when they have piled up.
+	rootBatches = 16
+	// putsAtOnce is how many objects of a batch are put at the same time.
+	putsAtOnce = 8
+	// finishLimit is how long a publisher with a spool tries to bring everything to the store when it is to end; the rest stays in the spool.
+	finishLimit = 8 * time.Second
+)
 
-// Run publishes cuts until the channel of them is closed. It ends early with its context, or if a name that it needs is taken. done is
-// told of each cut that was published.
-func (p *Publisher) Run(ctx context.Context, cuts <-chan Cut, done func(Cut)) error {
+// Run publishes cuts until the channel of them is closed. It ends early with its context, or if a name that it needs is taken. released is
+// told of how many bytes of cuts are no longer held in memory.
+//
+//	cuts ─► compose ─► spool ─► queue ─► put ─► root
+func (p *Publisher) Run(ctx context.Context, cuts <-chan Cut, released func(int64)) error {
+	defer p.Close()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var watching sync.WaitGroup
+	if p.Pair {
+		watch, stop := context.WithCancel(ctx)
+		watching.Go(func() { p.watch(watch) })
+		defer watching.Wait()
+		defer stop()
+	}
+	put := make(chan error, 1)
+	go func() {
+		err := guarded(func() error { return p.putAll(ctx, released) })
+		if err != nil {
+			cancel(err)
+		}
+		put <- err
+	}()
+	err := p.spoolAll(ctx, cuts, released)
+	p.queue.close()
+	if err == nil && p.shelf != nil {
+		defer time.AfterFunc(finishLimit, func() { cancel(errUnfinished) }).Stop()
+	}
+	failed := <-put
+	if errors.Is(failed, errUnfinished) || errors.Is(context.Cause(ctx), errUnfinished) {
+		p.Log.Warn("left in the spool", "channel", p.Channel, "batches", len(p.queue.all()))
+		return nil
+	}
+	if err = cmp.Or(failed, err); err != nil {
+		return fmt.Errorf("publish %s: %w", p.Channel, err)
+	}
+	return nil
+}
+
+var errUnfinished = errors.New("packager: the store did not take everything in time")
+
+// spoolAll is the spooling loop.
+func (p *Publisher) spoolAll(ctx context.Context, cuts <-chan Cut, released func(int64)) error {
 	for {
 		batch, more := gather(ctx, cuts)
 		if len(batch) == 0 && !more {
-			return ctx.Err()
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
+			return nil
 		}
-		if err := p.publish(ctx, batch); err != nil {
-			return fmt.Errorf("publish %s: %w", p.channel, err)
-		}
+		b := p.composer.compose(batch, time.Now())
+		p.named(b.losses)
 		for _, cut := range batch {
-			done(cut)
+			b.held += weight(cut)
+			if c, ok := cut.(*Closed); ok {
+				p.drifted(c)
+			}
 		}
+		p.spool(b, released)
+	}
+}
+
+// spool makes a batch durable here, if there is a spool, and queues it. A batch that has no room in it waits in memory, and gives way when
+// there is none there either: the machine must not wait for a store.
+func (p *Publisher) spool(b *batch, released func(int64)) {
+	if p.shelf == nil {
+		p.queue.push(b)
+		return
+	}
+	err := p.shelf.write(p.Channel, b)
+	if err != nil && p.queue.inMemory()+b.held > memoryBytes {
+		p.Log.Error("segments give way", "channel", p.Channel, "err", err)
+		small := p.composer.giveWay(b)
+		p.named(small.losses[len(b.losses):])
+		released(b.held)
+		b = small
+		if err = p.shelf.write(p.Channel, b); err != nil {
+			b.file = "" // its tombstones wait in memory: they are small
+		}
+	} else if err != nil {
+		p.Log.Warn("not spooled", "channel", p.Channel, "err", err)
+	}
+	if b.file == "" {
+		p.queue.push(b)
+		return
+	}
+	if p.queue.inMemory()+b.held > memoryBytes {
+		b.forget()
+		released(b.held)
+		b.held = 0
+	}
+	p.visible(b)
+}
+
+// memoryBytes is how many bytes of a channel's segments stay in memory on their way to the store: of what is spooled, to be put without
+// being read again; of what found no room in the spool, before it gives way. A variable, for tests.
+var memoryBytes int64 = cutBytes / 2
+
+// forget gives the memory of a spooled batch away.
+func (b *batch) forget() {
+	for i := range b.Objects {
+		b.Objects[i].body = nil
+	}
+}
+
+// visible shows a spooled batch to the origin of this process.
+func (p *Publisher) visible(b *batch) {
+	p.Edge.show(b)
+	p.queue.push(b)
+	p.showEdge()
+	p.Observe.Visible()
+}
+
+// showEdge shows the newest root in the store together with the rows of what is spooled and not in it yet. What waits in memory only
+// may be lost, and what comes after it is not shown before it.
+func (p *Publisher) showEdge() {
+	p.showing.Lock()
+	defer p.showing.Unlock()
+	x := p.base
+	x.Channel, x.Worker = p.Channel, p.Worker
+	x.Rows, x.Generations = slices.Clone(x.Rows), slices.Clone(x.Generations)
+	waiting := p.queue.all()
+	if len(waiting) == 0 || waiting[0].file == "" {
+		p.Edge.root(p.Channel, p.Worker, nil)
+		return
+	}
+	for _, b := range waiting {
+		if b.file == "" {
+			break
+		}
+		x.Rows = append(x.Rows, b.rows()...)
+		for _, name := range b.Generations {
+			if !slices.Contains(x.Generations, name) {
+				x.Generations = append(x.Generations, name)
+			}
+		}
+	}
+	p.Edge.root(p.Channel, p.Worker, &x)
+}
+
+// named tells of what a batch says is lost.
+func (p *Publisher) named(losses []timeline.LossEntry) {
+	for _, e := range losses {
+		p.Log.Warn("media lost", "channel", p.Channel, "track", e.Track, "rendition", e.Rendition, "reason", e.Reason, "frames", e.Frames, "units", e.Units,
+			"from", timeline.UTC(e.First, e.Timescale), "to", timeline.UTC(e.Last, e.Timescale))
+		p.Observe.Lost(float64(e.Duration) / float64(max(1, e.Timescale)))
 	}
 }
 
@@ -131,119 +385,302 @@ func gather(ctx context.Context, cuts <-chan Cut) (batch []Cut, more bool) {
 	return batch, true
 }
 
-// publish puts everything of a batch, and then the root that names it.
-func (p *Publisher) publish(ctx context.Context, batch []Cut) error {
-	var seen []*Closed
-	news := false
-	for _, cut := range batch {
-		var err error
-		switch cut := cut.(type) {
-		case *Opened:
-			err = p.opened(ctx, cut)
-		case *Closed:
-			var stored bool
-			if stored, err = p.closed(ctx, cut); stored {
-				seen = append(seen, cut)
+// putAll is the putting loop: batches, and then the root that names them.
+func (p *Publisher) putAll(ctx context.Context, released func(int64)) error {
+	if err := p.openAtLast(ctx); err != nil {
+		return err
+	}
+	for {
+		batches := p.queue.next(ctx, rootBatches)
+		if len(batches) == 0 {
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
 			}
-			news = true
-		case *Lost:
-			err = p.lost(ctx, cut)
+			return nil
 		}
+		if err := p.publish(ctx, batches); err != nil {
+			return err
+		}
+		p.queue.drop(len(batches))
+		p.showEdge()
+		for _, b := range batches {
+			p.Edge.hide(b)
+			if p.shelf != nil {
+				if err := p.shelf.remove(b); err != nil {
+					p.Log.Warn("spool file stays", "channel", p.Channel, "err", err)
+				}
+			}
+			released(b.held)
+		}
+		p.Observe.Visible()
+	}
+}
+
+// openAtLast asks the store where the channel stands, if that was not possible before, until it answers.
+func (p *Publisher) openAtLast(ctx context.Context) error {
+	if p.opened {
+		return nil
+	}
+	newest := p.past
+	defer func() { p.past = newest }() // the machine has gone on after it
+	return p.insist(ctx, timeline.RootKey(p.Channel, p.Worker), func(ctx context.Context) error { return p.open(ctx, newest) })
+}
+
+// publish puts everything of some batches, and then the root that names it.
+func (p *Publisher) publish(ctx context.Context, batches []*batch) error {
+	var stored []object
+	for _, b := range batches {
+		done, err := p.putBatch(ctx, b)
 		if err != nil {
 			return err
 		}
+		stored = append(stored, done...)
 	}
-	if !news {
+	if len(stored) == 0 {
 		return nil
 	}
 	if err := p.putRoot(ctx); err != nil {
 		return err
 	}
+	p.showing.Lock()
+	p.base = p.index
+	p.base.Rows, p.base.Pages, p.base.Generations = slices.Clone(p.index.Rows), slices.Clone(p.index.Pages), slices.Clone(p.index.Generations)
+	p.showing.Unlock()
 	now := time.Now()
-	for _, c := range seen {
-		result, wait := "stored", now.Sub(c.Arrived)
-		if c.Row.Flags.Has(timeline.Gap) {
-			result, wait = "gap", 0
+	for _, o := range stored {
+		switch {
+		case o.Row.Flags.Has(timeline.Gap):
+			p.Observe.Segment(o.Row.Rendition, "gap", 0)
+		case o.Row.Hash != o.hash && !o.hash.IsZero():
+			p.Observe.Segment(o.Row.Rendition, "divergent", 0)
+		default:
+			wait := time.Duration(0)
+			if !o.Arrived.IsZero() {
+				wait = max(0, now.Sub(o.Arrived))
+			}
+			p.Observe.Segment(o.Row.Rendition, "stored", wait)
 		}
-		p.observe.Segment(c.Rendition, result, max(0, wait))
 	}
 	return nil
 }
 
-func (p *Publisher) opened(ctx context.Context, o *Opened) error {
-	for _, i := range o.Inits {
-		if err := p.create(ctx, timeline.InitKey(p.channel, i.Rendition, i.Hash), i.Body); err != nil {
+// putBatch puts the objects of a batch: what others lean on first, reference objects in slot order, the rest at once. It returns its
+// segments with the rows that the index now has of them.
+func (p *Publisher) putBatch(ctx context.Context, b *batch) (stored []object, err error) {
+	if err := p.settle(ctx, b); err != nil {
+		return nil, err
+	}
+	stored = make([]object, len(b.Objects))
+	var free errgroup.Group
+	free.SetLimit(putsAtOnce)
+	for i, o := range b.Objects {
+		put := func() (err error) {
+			stored[i], err = p.putObject(ctx, b, o)
+			return err
+		}
+		if o.Kind == other || o.Kind == loss {
+			free.Go(put)
+			continue
+		}
+		if o.Kind == record {
+			if err := free.Wait(); err != nil {
+				return nil, err
+			}
+			free = errgroup.Group{}
+			free.SetLimit(putsAtOnce)
+		}
+		if err := put(); err != nil {
+			free.Wait()
+			return nil, err
+		}
+	}
+	if err := free.Wait(); err != nil {
+		return nil, err
+	}
+	stored = slices.DeleteFunc(stored, func(o object) bool { return !o.isSegment() || o.aside })
+	for _, o := range stored {
+		if err := p.enter(ctx, o); err != nil {
+			return nil, err
+		}
+	}
+	return stored, nil
+}
+
+// settle makes known what a batch begins.
+func (p *Publisher) settle(ctx context.Context, b *batch) error {
+	if p.shape == nil || !p.Pair {
+		p.shape = b.Past.Shape
+	}
+	if b.Adopted != nil {
+		p.stale = false
+		p.chain.adopted(b.Adopted.Name)
+	}
+	for i, g := range b.Records {
+		p.begun[b.Generations[i]] = g
+		if p.stale {
+			p.chain.void(b.Generations[i], 0)
+		}
+	}
+	if b.Adopted == nil {
+		return nil
+	}
+	if err := p.knowName(ctx, b.Adopted.Name); err != nil {
+		return err
+	}
+	if b.Adopted.Last.Number > p.line.Number {
+		if err := p.fillAll(ctx, b.Adopted.Last.Number); err != nil {
 			return err
 		}
 	}
-	name := timeline.GenerationName{Number: o.Generation.Number}
-	if o.Shape != nil {
-		b, _ := o.Shape.Encode()
-		if err := p.create(ctx, timeline.ShapeKey(p.channel), b); err != nil {
-			p.observe.Divergence()
-			return err
-		}
-	} else {
-		b, hash := o.Generation.Encode()
-		name.Hash = hash.Short()
-		if err := p.create(ctx, timeline.AnchorKeyNamed(p.channel, name), b); err != nil {
-			return err
-		}
+	p.line = b.Adopted.Last
+	for id, slot := range b.Adopted.Lines {
+		p.lines[id] = max(p.lines[id], slot)
 	}
-	p.know(o.Generation)
-	p.open = name
 	return nil
 }
 
-// closed puts a slot's entry, and tells whether what stands under its name is it.
-func (p *Publisher) closed(ctx context.Context, c *Closed) (stored bool, err error) {
-	key := timeline.SegmentKey(p.channel, c.Rendition, c.Row.Slot)
-	err = p.create(ctx, key, c.Body)
+// enter lists what stands under a segment's name.
+func (p *Publisher) enter(ctx context.Context, o object) error {
+	name := o.Of
+	if o.record != "" {
+		if name = (timeline.GenerationName{Number: o.Row.Generation, Hash: o.record}); name.Number == 0 {
+			name.Hash = ""
+		}
+	}
+	if err := p.knowName(ctx, name); err != nil {
+		return fmt.Errorf("%s: %w", o.Key, err)
+	}
+	if name == o.Of {
+		if err := p.fill(ctx, o.Row); err != nil {
+			return err
+		}
+	}
+	p.list(o.Row)
+	if p.Pair {
+		p.chain.note(p.shape, p.gens[name.Number], name, o.Row)
+	}
+	return nil
+}
+
+// putObject puts one object, and returns it with the row of what stands under its name.
+func (p *Publisher) putObject(ctx context.Context, b *batch, o object) (object, error) {
+	body, err := b.load(o)
+	if err != nil {
+		return p.damaged(ctx, b, o, err)
+	}
+	if p.Pair {
+		return p.putPaired(ctx, b, o, body)
+	}
+	err = p.create(ctx, o.Key, body)
+	var diverged *DivergenceError
+	if !errors.As(err, &diverged) || !o.isSegment() {
+		if diverged != nil && o.Kind == record {
+			p.Observe.Divergence()
+		}
+		return o, err
+	}
+	return p.diverge(ctx, o, body)
+}
+
+// diverge keeps aside what can't stand under its name, and lists what does. A tombstone that comes too late loses nothing.
+func (p *Publisher) diverge(ctx context.Context, o object, body []byte) (object, error) {
+	if !o.Row.Flags.Has(timeline.Gap) {
+		p.Observe.Divergence()
+		p.Log.Error("divergence", "channel", p.Channel, "rendition", o.Row.Rendition, "slot", o.Row.Slot, "hash", o.Row.Hash.Short())
+		if err := p.create(ctx, timeline.AltKey(p.Channel, o.Row.Rendition, o.Row.Slot, o.Row.Hash), body); err != nil {
+			return o, err
+		}
+	}
+	e, err := p.stored(ctx, o.Row.Rendition, o.Row.Slot)
+	if err != nil {
+		return o, err
+	}
+	o.hash, o.Row, o.record = o.Row.Hash, e.RenditionRow, e.record
+	return o, nil
+}
+
+// knowName makes a generation known by the name of its record.
+func (p *Publisher) knowName(ctx context.Context, name timeline.GenerationName) error {
+	known, ok := p.names[name.Number]
+	if ok && known == name {
+		return nil
+	}
+	if ok {
+		return fmt.Errorf("%w: generation %d is of record %q, and of %q", errRival, name.Number, known.Hash, name.Hash)
+	}
+	if g, ok := p.begun[name]; ok {
+		p.know(g, name)
+		return nil
+	}
+	return p.insist(ctx, timeline.AnchorKeyNamed(p.Channel, name), func(ctx context.Context) error {
+		g, err := ReadGeneration(ctx, p.Store, p.Channel, *p.shape, name)
+		if err == nil {
+			p.know(g, name)
+		}
+		return err
+	})
+}
+
+// errRival says that another worker has written this channel, in a generation of its own.
+var errRival = errors.New("another worker has begun the generation")
+
+// damaged puts a tombstone, and a loss record, instead of a segment that the spool no longer has as it was written.
+func (p *Publisher) damaged(ctx context.Context, b *batch, o object, why error) (object, error) {
+	p.Log.Error("spool damaged", "channel", p.Channel, "key", o.Key, "err", why)
+	if !o.isSegment() {
+		return o, nil // what it said is lost; that it was lost, is in the log
+	}
+	g, r, ok := b.Past.rendition(o.Row.Generation, o.Row.Rendition, b.Records)
+	if !ok {
+		return o, fmt.Errorf("%s: %w, and its generation is not known", o.Key, why)
+	}
+	lost := timeline.Loss{Format: timeline.Format, Channel: p.Channel, Worker: p.Worker, Slot: o.Row.Slot}
+	lost.Add(timeline.LossEntry{
+		Track: r.Track, Rendition: r.ID, Reason: "spool_damaged", Frames: o.Frames, First: o.Row.Start, Last: o.Row.End(), Timescale: r.Timescale, Duration: o.Row.Duration,
+	})
+	if err := p.putLoss(ctx, lost); err != nil {
+		return o, err
+	}
+	return p.putTombstone(ctx, *b.Past.Shape, g, r, o.Row.Slot)
+}
+
+func (p *Publisher) putLoss(ctx context.Context, l timeline.Loss) error {
+	p.named(l.Entries)
+	body, hash := l.Encode()
+	return p.create(ctx, timeline.LossKey(p.Channel, l.Slot, p.Worker, hash), body)
+}
+
+// putTombstone gives a slot an entry that says that there is nothing; or finds that there is something.
+func (p *Publisher) putTombstone(ctx context.Context, s timeline.Shape, g timeline.Generation, r timeline.Rendition, slot int64) (object, error) {
+	e := tombstone(s, g, r, slot)
+	e.Written = time.Now().UnixMilli()
+	o := object{Kind: other, Key: timeline.SegmentKey(p.Channel, r.ID, slot), Row: e.RenditionRow, hash: e.Hash, body: e.body}
+	err := p.create(ctx, o.Key, e.body)
 	var diverged *DivergenceError
 	if errors.As(err, &diverged) {
-		return false, p.diverge(ctx, c)
+		return p.diverge(ctx, o, e.body)
 	}
-	if err != nil {
-		return false, err
-	}
-	p.list(timeline.RenditionRow{Rendition: c.Rendition, Row: c.Row})
-	return true, nil
-}
-
-// diverge keeps aside what can't stand under its name, and lists what does.
-func (p *Publisher) diverge(ctx context.Context, c *Closed) error {
-	p.observe.Divergence()
-	p.observe.Segment(c.Rendition, "divergent", 0)
-	p.log.Error("divergence", "channel", p.channel, "rendition", c.Rendition, "slot", c.Row.Slot, "hash", c.Row.Hash.Short())
-	if err := p.create(ctx, timeline.AltKey(p.channel, c.Rendition, c.Row.Slot, c.Row.Hash), c.Body); err != nil {
-		return err
-	}
-	stored, err := p.stored(ctx, c.Rendition, c.Row.Slot)
-	if err != nil {
-		return err
-	}
-	p.list(stored)
-	return nil
+	return o, err
 }
 
 // stored reads the row that a segment in the store carries.
-func (p *Publisher) stored(ctx context.Context, rendition string, slot int64) (r timeline.RenditionRow, err error) {
-	key := timeline.SegmentKey(p.channel, rendition, slot)
+func (p *Publisher) stored(ctx context.Context, rendition string, slot int64) (e entry, err error) {
+	key := timeline.SegmentKey(p.Channel, rendition, slot)
 	var body []byte
 	if err = p.insist(ctx, key, func(ctx context.Context) (err error) {
-		body, _, err = storage.ReadAll(ctx, p.store, key, storage.Get{}, segmentBytes+timeline.MaxIndex)
+		body, _, err = storage.ReadAll(ctx, p.Store, key, storage.Get{}, segmentBytes+timeline.MaxIndex)
 		return err
 	}); err != nil {
-		return r, err
+		return e, err
 	}
-	r, _, err = CarriedRow(body)
+	r, record, err := CarriedRow(body)
 	if err != nil {
-		return r, fmt.Errorf("read %s: %w", key, err)
+		return e, fmt.Errorf("read %s: %w", key, err)
 	}
 	if r.Rendition != rendition || r.Slot != slot {
-		return r, fmt.Errorf("read %s: it says that it is slot %d of %s", key, r.Slot, r.Rendition)
+		return e, fmt.Errorf("read %s: it says that it is slot %d of %s", key, r.Slot, r.Rendition)
 	}
-	return r, nil
+	return entry{r, body, record}, nil
 }
 
 // CarriedRow is the row of a segment, whole, and the generation's record that it names, out of the segment itself.
@@ -267,29 +704,20 @@ func CarriedRow(body []byte) (r timeline.RenditionRow, record string, err error)
 	return r, record, nil
 }
 
-// list puts a row where the next root will show it.
+// list puts a row where the next root will show it, once.
 func (p *Publisher) list(r timeline.RenditionRow) {
-	if r.Generation == p.open.Number && !slices.Contains(p.index.Generations, p.open) {
-		p.index.Generations = append(p.index.Generations, p.open)
+	for i := len(p.index.Rows) - 1; i >= 0; i-- {
+		if o := p.index.Rows[i]; o.Slot == r.Slot && o.Rendition == r.Rendition {
+			return // a batch that was put before its process ended
+		}
+	}
+	if name := p.names[r.Generation]; !slices.Contains(p.index.Generations, name) {
+		p.index.Generations = append(p.index.Generations, name)
 	}
 	if r.Written == 0 {
 		r.Written = time.Now().UnixMilli()
 	}
 	p.index.Rows = append(p.index.Rows, r)
-}
-
-func (p *Publisher) lost(ctx context.Context, l *Lost) error {
-	l.Worker = p.worker
-	b, hash := l.Encode()
-	if err := p.create(ctx, timeline.LossKey(p.channel, l.Slot, p.worker, hash), b); err != nil {
-		return err
-	}
-	for _, e := range l.Entries {
-		p.log.Warn("media lost", "channel", p.channel, "slot", l.Slot, "track", e.Track, "rendition", e.Rendition, "reason", e.Reason, "frames", e.Frames, "units", e.Units,
-			"from", timeline.UTC(e.First, e.Timescale), "to", timeline.UTC(e.Last, e.Timescale))
-		p.observe.Lost(float64(e.Duration) / float64(max(1, e.Timescale)))
-	}
-	return nil
 }
 
 // A DivergenceError says that a name is taken by other bytes. Nothing is overwritten.
@@ -301,11 +729,11 @@ func (e *DivergenceError) Error() string { return e.Key + ": exists with other b
 // answer was lost, or another worker's.
 func (p *Publisher) create(ctx context.Context, key string, body []byte) error {
 	return p.insist(ctx, key, func(ctx context.Context) error {
-		_, err := p.store.Put(ctx, key, body, storage.Put{IfAbsent: true})
+		_, err := p.Store.Put(ctx, key, body, storage.Put{IfAbsent: true})
 		if !errors.Is(err, storage.ErrExists) {
 			return err
 		}
-		there, _, err := storage.ReadAll(ctx, p.store, key, storage.Get{}, int64(len(body))+1)
+		there, _, err := storage.ReadAll(ctx, p.Store, key, storage.Get{}, int64(len(body))+1)
 		if err != nil && !errors.Is(err, storage.ErrLarge) {
 			return err
 		}
@@ -316,10 +744,18 @@ func (p *Publisher) create(ctx context.Context, key string, body []byte) error {
 	})
 }
 
+// tryLimit is one and a half slots, so that a store that hangs is asked again before much has piled up.
+func (p *Publisher) tryLimit() time.Duration {
+	if p.shape == nil {
+		return putTimeout
+	}
+	return min(max(time.Duration(1.5*p.shape.Slot.Float()*float64(time.Second)), putLeast), putTimeout)
+}
+
 // insist tries until the store says yes, or no for good.
 func (p *Publisher) insist(ctx context.Context, key string, try func(context.Context) error) error {
 	for wait := putRetryFirst; ; wait = min(2*wait, putRetryMost) {
-		tctx, cancel := context.WithTimeout(ctx, putTimeout)
+		tctx, cancel := context.WithTimeout(ctx, p.tryLimit())
 		err := try(tctx)
 		cancel()
 		var diverged *DivergenceError
@@ -329,7 +765,7 @@ func (p *Publisher) insist(ctx context.Context, key string, try func(context.Con
 		case errors.As(err, &diverged), errors.Is(err, storage.ErrKey), errors.Is(err, storage.ErrChanged):
 			return fmt.Errorf("put %w", err)
 		}
-		p.log.Warn("store refused", "channel", p.channel, "key", key, "err", err, "retry_in", wait)
+		p.Log.Warn("store refused", "channel", p.Channel, "key", key, "err", err, "retry_in", wait)
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("put %s: %w", key, ctx.Err())
@@ -345,18 +781,18 @@ func (p *Publisher) putRoot(ctx context.Context) error {
 	}
 	p.index.Written = time.Now().UnixMilli()
 	body := p.index.Encode()
-	key := timeline.RootKey(p.channel, p.worker)
+	key := timeline.RootKey(p.Channel, p.Worker)
 	return p.insist(ctx, key, func(ctx context.Context) error {
 		how := storage.Put{IfVersion: p.version, IfAbsent: p.version == ""}
-		version, err := p.store.Put(ctx, key, body, how)
+		version, err := p.Store.Put(ctx, key, body, how)
 		if errors.Is(err, storage.ErrChanged) || errors.Is(err, storage.ErrExists) {
 			// Our own put may have taken effect without our hearing of it. Anything else is a second worker of this name.
-			there, v, rerr := storage.ReadAll(ctx, p.store, key, storage.Get{}, timeline.MaxIndex)
+			there, v, rerr := storage.ReadAll(ctx, p.Store, key, storage.Get{}, timeline.MaxIndex)
 			if rerr != nil {
 				return rerr
 			}
 			if !bytes.Equal(there, body) {
-				return fmt.Errorf("%s: %w: another worker is named %q", key, storage.ErrChanged, p.worker)
+				return fmt.Errorf("%s: %w: another worker is named %q", key, storage.ErrChanged, p.Worker)
 			}
 			version, err = v, nil
 		}

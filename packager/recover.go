@@ -4,72 +4,94 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"flambeau/packager/timeline"
 	"flambeau/storage"
 )
 
-// readPast finds where the channel stands: over the roots of all workers, for a worker may come back under another name.
-func (p *Publisher) readPast(ctx context.Context) error {
-	b, _, err := storage.ReadAll(ctx, p.store, timeline.ShapeKey(p.channel), storage.Get{}, timeline.MaxRecord)
+// open asks the store where the channel stands: this worker's index, and the roots of all workers, for a worker may come back under another
+// name. Where spooled is further than that, what is missing in the store is on its way there.
+func (p *Publisher) open(ctx context.Context, spooled Past) error {
+	p.index, p.version, p.past = timeline.Index{Channel: p.Channel, Worker: p.Worker}, "", Past{}
+	b, version, err := storage.ReadAll(ctx, p.Store, timeline.RootKey(p.Channel, p.Worker), storage.Get{}, timeline.MaxIndex)
+	switch {
+	case errors.Is(err, storage.ErrNotExist):
+	case err != nil:
+		return fmt.Errorf("open index of %s: %w", p.Channel, err)
+	default:
+		if p.index, err = timeline.DecodeIndex(b); err != nil {
+			return fmt.Errorf("open index of %s: %w", p.Channel, err)
+		}
+		p.version = version
+	}
+	p.base = p.index
+	if err := p.readPast(ctx, spooled); err != nil {
+		return err
+	}
+	p.opened = true
+	return nil
+}
+
+func (p *Publisher) readPast(ctx context.Context, spooled Past) error {
+	b, _, err := storage.ReadAll(ctx, p.Store, timeline.ShapeKey(p.Channel), storage.Get{}, timeline.MaxRecord)
 	if errors.Is(err, storage.ErrNotExist) {
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("read shape of %s: %w", p.channel, err)
+		return fmt.Errorf("read shape of %s: %w", p.Channel, err)
 	}
 	shape, err := timeline.DecodeShape(b)
 	if err != nil {
-		return fmt.Errorf("read shape of %s: %w", p.channel, err)
+		return fmt.Errorf("read shape of %s: %w", p.Channel, err)
 	}
-	p.past = Past{Shape: &shape, Last: shape.First, Slot: shape.First.S0 - 1, End: shape.First.T0}
-	p.know(shape.First)
+	p.shape = &shape
+	p.past = Past{Shape: &shape}
+	p.goOn(shape.First, timeline.GenerationName{})
 	roots, err := p.readRoots(ctx)
 	if err != nil {
 		return err
 	}
-	newest := map[string]int64{} // slot of each rendition
 	for _, x := range roots {
-		if err := p.readGenerations(ctx, shape, x); err != nil {
-			return err
+		for _, name := range x.Generations {
+			g, err := ReadGeneration(ctx, p.Store, p.Channel, shape, name)
+			if err != nil {
+				return err
+			}
+			p.goOn(g, name)
 		}
+	}
+	for _, x := range roots {
 		for _, page := range x.Pages {
 			p.past.Slot = max(p.past.Slot, page.Last)
 		}
 		for _, r := range x.Rows {
 			p.past.Slot = max(p.past.Slot, r.Slot)
-			newest[r.Rendition] = max(newest[r.Rendition], r.Slot)
+			p.past.entered(r)
 		}
 	}
-	if err := p.complete(ctx, shape, newest); err != nil {
-		return err
-	}
-	for _, x := range append(roots, p.index) {
-		for _, r := range x.Rows {
-			p.ended(r)
+	if p.Pair {
+		p.chain.start(p.past)
+		for _, x := range roots {
+			for _, name := range x.Generations {
+				p.chain.note(&shape, p.gens[name.Number], name, rowsOf(x, name.Number)...)
+			}
 		}
 	}
+	if !p.Pair && !ahead(spooled, p.past) { // a rival may be about to put what seems to be missing
+		if err := p.complete(ctx, shape); err != nil {
+			return err
+		}
+	}
+	p.line, p.lines = p.past.Last, p.past.clone().Lines
 	return nil
 }
 
-// ended notes where the newest generation ends, and when that was.
-func (p *Publisher) ended(r timeline.RenditionRow) {
-	ts := p.scale[scaleOf{r.Generation, r.Rendition}]
-	if ts == 0 || r.Generation != p.past.Last.Number {
-		return
-	}
-	if end := timeline.CeilRescale(r.End(), ts, p.past.Last.Timescale); end > p.past.End {
-		p.past.End, p.past.Seen = end, time.UnixMilli(r.Written)
-	}
-}
-
 func (p *Publisher) readRoots(ctx context.Context) (roots []timeline.Index, err error) {
-	for info, err := range p.store.List(ctx, timeline.RootPrefix(p.channel), "") {
+	for info, err := range p.Store.List(ctx, timeline.RootPrefix(p.Channel), "") {
 		if err != nil {
-			return nil, fmt.Errorf("list roots of %s: %w", p.channel, err)
+			return nil, fmt.Errorf("list roots of %s: %w", p.Channel, err)
 		}
-		b, _, err := storage.ReadAll(ctx, p.store, info.Key, storage.Get{}, timeline.MaxIndex)
+		b, _, err := storage.ReadAll(ctx, p.Store, info.Key, storage.Get{}, timeline.MaxIndex)
 		if err != nil {
 			return nil, fmt.Errorf("read %s: %w", info.Key, err)
 		}
@@ -82,43 +104,47 @@ func (p *Publisher) readRoots(ctx context.Context) (roots []timeline.Index, err 
 	return roots, nil
 }
 
-func (p *Publisher) readGenerations(ctx context.Context, shape timeline.Shape, x timeline.Index) error {
-	for _, name := range x.Generations {
-		g, err := ReadGeneration(ctx, p.store, p.channel, shape, name)
-		if err != nil {
-			return err
+func rowsOf(x timeline.Index, generation int) (rows []timeline.RenditionRow) {
+	for _, r := range x.Rows {
+		if r.Generation == generation {
+			rows = append(rows, r)
 		}
-		p.goOn(g, name)
 	}
-	return nil
+	return rows
 }
 
-// goOn makes a generation the newest, if it is.
+// goOn makes a generation known, and the newest if it is.
 func (p *Publisher) goOn(g timeline.Generation, name timeline.GenerationName) {
-	p.know(g)
-	if g.Number >= p.past.Last.Number {
-		p.past.Last, p.open = g, name
-		p.past.Slot, p.past.End = max(p.past.Slot, g.S0-1), max(p.past.End, g.T0)
+	p.know(g, name)
+	if p.past.Lines == nil || g.Number > p.past.Last.Number {
+		p.past.begin(g, name)
+	}
+}
+
+// know makes a generation known by its number.
+func (p *Publisher) know(g timeline.Generation, name timeline.GenerationName) {
+	p.gens[g.Number], p.names[g.Number] = g, name
+	if p.line.Timescale == 0 {
+		p.line = g
+		for _, r := range g.Renditions {
+			p.lines[r.ID] = g.S0 - 1
+		}
 	}
 }
 
 // orphans is how many slots after the last indexed one are looked at for objects that a killed worker put and did not index.
 const orphans = 64
 
-// complete lists what a worker that was killed had put and not yet listed, and puts a tombstone where it had put nothing: every
-// slot has one entry in every rendition. newest is the last slot that an index has of each rendition.
-func (p *Publisher) complete(ctx context.Context, shape timeline.Shape, newest map[string]int64) error {
+// complete lists what a worker that was killed had put and not yet listed, and gives an entry to what it had not: every slot has one in every
+// rendition.
+func (p *Publisher) complete(ctx context.Context, shape timeline.Shape) error {
 	for {
 		next, err := p.completeReference(ctx, shape)
 		if err != nil {
 			return err
 		}
-		g := p.past.Last
-		for _, r := range g.Renditions {
-			if r.ID == shape.Reference {
-				continue
-			}
-			if err := p.completeRendition(ctx, shape, r, max(newest[r.ID], g.S0-1)); err != nil {
+		for _, r := range p.past.Last.Renditions {
+			if err := p.completeRendition(ctx, r); err != nil {
 				return err
 			}
 		}
@@ -127,7 +153,7 @@ func (p *Publisher) complete(ctx context.Context, shape timeline.Shape, newest m
 		}
 		// The killed worker had begun a generation: its first reference object names the record that became it.
 		name := timeline.GenerationName{Number: next.Generation, Hash: next.record}
-		g, err = ReadGeneration(ctx, p.store, p.channel, shape, name)
+		g, err := ReadGeneration(ctx, p.Store, p.Channel, shape, name)
 		if err != nil {
 			return err
 		}
@@ -146,33 +172,36 @@ func (p *Publisher) completeReference(ctx context.Context, shape timeline.Shape)
 			return &r, nil
 		}
 		p.list(r.RenditionRow)
-		p.past.Slot++
+		p.past.entered(r.RenditionRow)
 	}
 	return nil, nil
 }
 
-// completeRendition gives every slot of the newest generation after last its entry.
-func (p *Publisher) completeRendition(ctx context.Context, shape timeline.Shape, r timeline.Rendition, last int64) error {
-	for slot := max(last+1, p.past.Slot-orphans); slot <= p.past.Slot; slot++ {
-		e, ok, err := p.orphan(ctx, r.ID, slot)
+// completeRendition gives every slot of the newest generation that the reference has an entry.
+func (p *Publisher) completeRendition(ctx context.Context, r timeline.Rendition) error {
+	p.line = p.past.Last
+	for last := max(p.past.Lines[r.ID], p.past.Slot-orphans); last < p.past.Slot; last = p.past.Lines[r.ID] {
+		e, ok, err := p.orphan(ctx, r.ID, last+1)
 		if err != nil {
 			return err
 		}
-		if !ok {
-			e = tombstone(shape, p.past.Last, r, slot)
-			if err := p.create(ctx, timeline.SegmentKey(p.channel, r.ID, slot), e.body); err != nil {
-				return err
-			}
+		if ok {
+			p.list(e.RenditionRow)
+			p.past.entered(e.RenditionRow)
+			continue
 		}
-		p.list(e.RenditionRow)
+		if err := p.fillTo(ctx, r.ID, last, last+1); err != nil {
+			return err
+		}
+		p.past.Lines[r.ID] = last + 1
 	}
 	return nil
 }
 
 // orphan is the row of a segment that may or may not be there.
 func (p *Publisher) orphan(ctx context.Context, rendition string, slot int64) (entry, bool, error) {
-	key := timeline.SegmentKey(p.channel, rendition, slot)
-	o, err := p.store.Get(ctx, key, storage.Get{})
+	key := timeline.SegmentKey(p.Channel, rendition, slot)
+	o, err := p.Store.Get(ctx, key, storage.Get{})
 	if errors.Is(err, storage.ErrNotExist) {
 		return entry{}, false, nil
 	}
@@ -180,7 +209,7 @@ func (p *Publisher) orphan(ctx context.Context, rendition string, slot int64) (e
 		return entry{}, false, err
 	}
 	o.Body.Close()
-	body, _, err := storage.ReadAll(ctx, p.store, key, storage.Get{}, segmentBytes+timeline.MaxIndex)
+	body, _, err := storage.ReadAll(ctx, p.Store, key, storage.Get{}, segmentBytes+timeline.MaxIndex)
 	if err != nil {
 		return entry{}, false, err
 	}
@@ -190,13 +219,6 @@ func (p *Publisher) orphan(ctx context.Context, rendition string, slot int64) (e
 	}
 	r.Written = o.Modified.UnixMilli() // when it was put is when its worker was last there
 	return entry{r, body, record}, true, nil
-}
-
-func (p *Publisher) know(g timeline.Generation) {
-	for _, r := range g.Renditions {
-		p.scale[scaleOf{g.Number, r.ID}] = r.Timescale
-		p.past.Names = remember(p.past.Names, r)
-	}
 }
 
 // ReadGeneration reads the record that an index names.

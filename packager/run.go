@@ -11,9 +11,9 @@ import (
 )
 
 const (
-	// cutQueue is how many cuts may wait for the publisher, and cutBytes how many bytes of segments. When that is full the machine
-	// waits, then the queue of events before it fills, and then the worker drops what arrives and says so: memory stays bounded, and
-	// ingest never waits.
+	// cutQueue is how many cuts may wait for the publisher, and cutBytes how many bytes of segments are in memory. When that is full the
+	// machine waits, then the queue of events before it fills, and then the worker drops what arrives and says so: memory stays bounded,
+	// and ingest never waits. With a spool it comes to that only when the disk hangs.
 	cutQueue = 256
 	cutBytes = 64 << 20
 )
@@ -31,14 +31,14 @@ func Run(ctx context.Context, events <-chan media.Event, c *Channel, p *Publishe
 	published := make(chan error, 1)
 	go func() {
 		err := guarded(func() error {
-			return p.Run(ctx, cuts, func(cut Cut) { room.Release(weight(cut)) })
+			return p.Run(ctx, cuts, room.Release)
 		})
 		if err != nil {
 			stop(err)
 		}
 		published <- err
 	}()
-	failed := guarded(func() error { return feed(ctx, events, c, cuts, room) })
+	failed := guarded(func() error { return feed(ctx, events, c, p, cuts, room) })
 	if failed != nil {
 		stop(failed)
 	}
@@ -50,11 +50,19 @@ func Run(ctx context.Context, events <-chan media.Event, c *Channel, p *Publishe
 }
 
 // feed is the machine's loop.
-func feed(ctx context.Context, events <-chan media.Event, c *Channel, cuts chan<- Cut, room *semaphore.Weighted) error {
-	for {
-		var out []Cut
+func feed(ctx context.Context, events <-chan media.Event, c *Channel, p *Publisher, cuts chan<- Cut, room *semaphore.Weighted) error {
+	standing, changed := p.Standing()
+	for out := c.Stand(standing); ; {
 		var more bool
+		if out != nil {
+			if err := send(ctx, out, cuts, room); err != nil {
+				return err
+			}
+		}
 		select {
+		case <-changed:
+			standing, changed = p.Standing()
+			out, more = c.Stand(standing), true
 		case e, ok := <-events:
 			if more = ok; !ok {
 				e = media.End{Reason: "stop"}
@@ -63,20 +71,25 @@ func feed(ctx context.Context, events <-chan media.Event, c *Channel, cuts chan<
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
-		for _, cut := range out {
-			if err := room.Acquire(ctx, weight(cut)); err != nil {
-				return context.Cause(ctx)
-			}
-			select {
-			case cuts <- cut:
-			case <-ctx.Done():
-				return context.Cause(ctx)
-			}
-		}
 		if !more {
-			return nil
+			return send(ctx, out, cuts, room)
 		}
 	}
+}
+
+// send gives cuts to the publisher, when there is room.
+func send(ctx context.Context, out []Cut, cuts chan<- Cut, room *semaphore.Weighted) error {
+	for _, cut := range out {
+		if err := room.Acquire(ctx, weight(cut)); err != nil {
+			return context.Cause(ctx)
+		}
+		select {
+		case cuts <- cut:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	return nil
 }
 
 // weight is what a cut holds of cutBytes; a single one never more than all.

@@ -1,6 +1,20 @@
 #!/bin/sh
 # Installs what the tests need and this machine lacks: Debian, as root.
 set -eu
+
+# Two S3 stores, compiled behind everything else: minutes the first time. For tests on the loopback only.
+bin="$(${GO:-go} env GOPATH)/bin"
+install() { # name, package, module, version
+	${GO:-go} version -m "$bin/$1" 2>/dev/null | grep -qF "mod	$3	$4	" && return
+	echo "installing $1"
+	GOBIN="$bin" ${GO:-go} install "$2@$4"
+}
+(
+	install minio github.com/minio/minio github.com/minio/minio v0.0.0-20260212201848-7aac2a2c5b7c
+	install versitygw github.com/versity/versitygw/cmd/versitygw github.com/versity/versitygw v1.8.0
+) &
+stores=$!
+
 need=""
 for command in ffmpeg chromium node npm; do
 	command -v $command >/dev/null 2>&1 && continue
@@ -20,3 +34,4 @@ if ! cmp -s package-lock.json node_modules/.installed; then
 	npm ci --no-audit --no-fund --silent
 	cp package-lock.json node_modules/.installed
 fi
+wait $stores

@@ -26,6 +26,7 @@ var arrows = map[string][]string{
 	"origin/rights":       {},
 	"storage":             {},
 	"storage/*":           {"storage"},
+	"storage/s3/s3test":   {},
 	"storage/storagetest": {"storage"},
 	"testdata":            {},
 	"cmd/flambeau":        {"*"},

@@ -94,13 +94,15 @@ func loadConfig(file string, environ []string) loaded {
 	for i := range d.Channels {
 		d.Channels[i].fill(d.defaults)
 	}
-	return loaded{file, d.Config, few(ordered(r.problems)), append(warnings, r.idle()...)}
+	return loaded{file, d.Config, few(ordered(r.problems)), append(warnings, r.idle(d.Store)...)}
 }
 
 // idle are the keys that change nothing where they stand.
-func (r *reader) idle() (ws []Problem) {
-	if at, ok := r.places["spool"]; ok {
-		ws = append(ws, Problem{at, "spool: not used, a file store needs none"})
+func (r *reader) idle(s StoreConfig) (ws []Problem) {
+	for _, key := range []string{"spool", "cache"} {
+		if at, ok := r.places[key]; ok && s.Kind == "file" {
+			ws = append(ws, Problem{at, key + ": not used, a file store needs none"})
+		}
 	}
 	return ws
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -21,6 +22,21 @@ func (r *reader) rules(d *draft) {
 		}
 		c.fill(d.defaults)
 		r.timing(path, timing{c.Segment, c.Part, c.Window, c.Archive})
+		if c.Pair {
+			r.pair(path, c)
+		}
+	}
+}
+
+// pair: two workers write the same numbers and bytes only of inputs that carry a clock which both see, and each needs a name of its own.
+func (r *reader) pair(path string, c ChannelConfig) {
+	if _, ok := r.places["worker"]; !ok {
+		r.note(r.places[path+".pair"], `pair: key "worker" is missing: two workers need two names`)
+	}
+	for j, in := range c.Inputs {
+		if strings.HasPrefix(in.URL, "file:") {
+			r.note(r.places[fmt.Sprintf("%s.inputs[%d].url", path, j)], "url: a file has no clock that two workers share: a paired channel takes none")
+		}
 	}
 }
 

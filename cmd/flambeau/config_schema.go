@@ -22,6 +22,9 @@ func (d *draft) schema() section {
 			{"dir", text(&d.Spool.Dir, parseFolder)},
 			{"size", text(&d.Spool.Size, parseSize)},
 		}},
+		{"cache", section{
+			{"size", text(&d.Cache.Size, parseCache)},
+		}},
 		{"listen", section{
 			{"media", text(&d.Listen.Media, parseListen)},
 			{"admin", text(&d.Listen.Admin, parseListen)},
@@ -74,10 +77,8 @@ var notYet = []struct {
 	asked  func(value) bool
 	refuse string
 }{
-	{"store", scheme("s3"), "only file:// stores in this version"},
 	{"listen.edge", given, "the live edge is not served to other origins in this version"},
 	{"workers", given, "the live edge of other workers is not read in this version"},
-	{"channels[].pair", isTrue, "pairs are not built in this version"},
 	{"broadcasters", always, "rights are not built in this version: refusing to start open"},
 	{"keys", given, "rights are not built in this version: refusing to start open"},
 }
@@ -88,13 +89,8 @@ type value struct {
 	items int    // of a list or section
 }
 
-func scheme(s string) func(value) bool {
-	return func(v value) bool { return strings.HasPrefix(v.text, s+":") }
-}
-
-func given(v value) bool  { return v.text != "" || v.items > 0 }
-func isTrue(v value) bool { return v.text == "true" }
-func always(value) bool   { return true } // an empty list of broadcasters means nobody, not everybody
+func given(v value) bool { return v.text != "" || v.items > 0 }
+func always(value) bool  { return true } // an empty list of broadcasters means nobody, not everybody
 
 // refusal says why this version can't do what a value asks, or "".
 func refusal(path string, v value) string {

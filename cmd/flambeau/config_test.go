@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"flambeau/storage/s3"
 )
 
 // load reads a text as f.yml, and gives the problems as a person reads them.
@@ -53,6 +55,7 @@ channels:
 		Worker: "venue-2",
 		Store:  StoreConfig{Kind: "file", Dir: "/srv/live"},
 		Spool:  SpoolConfig{Dir: "./flambeau-spool", Size: 10 << 30},
+		Cache:  CacheConfig{Size: 256 << 20},
 		Listen: ListenConfig{Media: "[::1]:80", Admin: "127.0.0.1:8081", Metrics: "metrics.local:9000"},
 		Channels: []ChannelConfig{
 			{ID: "curling-a", Title: "Curling, sheet A", Segment: 6 * time.Second, Part: 500 * time.Millisecond, Window: 15 * time.Minute, Archive: 24 * time.Hour,
@@ -87,8 +90,8 @@ func TestEachMistakeIsNamedWithItsPlace(t *testing.T) {
 		"misspelt in braces":              {sound + "listen: { metrcs: \":1\" }\n", `f.yml:6:11: unknown key "metrcs", did you mean "metrics"?`},
 		"in capitals":                     {with("store:", "Store:"), `f.yml:1:1: unknown key "Store", did you mean "store"?`},
 		"like nothing that is known":      {sound + "spool: { frobnicate: 1 }\n", `f.yml:6:10: unknown key "frobnicate": want dir or size`},
-		"at the wrong level":              {sound + "segment: 4s\n", `f.yml:6:1: unknown key "segment": want worker, store, spool, listen, workers, defaults, channels, broadcasters or keys`},
-		"a number as key":                 {sound + "1: x\n", `f.yml:6:1: unknown key "1": want worker, store, spool, listen, workers, defaults, channels, broadcasters or keys`},
+		"at the wrong level":              {sound + "segment: 4s\n", `f.yml:6:1: unknown key "segment": want worker, store, spool, cache, listen, workers, defaults, channels, broadcasters or keys`},
+		"a number as key":                 {sound + "1: x\n", `f.yml:6:1: unknown key "1": want worker, store, spool, cache, listen, workers, defaults, channels, broadcasters or keys`},
 		"given twice":                     {sound + store + "\n", `f.yml:6:1: key "store" is given twice, first on line 1`},
 		"given twice in braces":           {sound + "listen: { media: \":1\", media: \":2\" }\n", `f.yml:6:24: key "media" is given twice, first on line 6`},
 		"store missing":                   {with(store, ""), `f.yml:1:1: key "store" is missing`},
@@ -107,6 +110,7 @@ func TestEachMistakeIsNamedWithItsPlace(t *testing.T) {
 		"two listeners on port 0":         {sound + "listen: { media: \":0\", metrics: \":0\" }\n", ``},
 		"a byte order mark and CRLF":      {"\ufeff" + strings.ReplaceAll(sound, "\n", "\r\n"), ``},
 		"a spool that is not used":        {sound + "spool: { dir: /x, size: 512MiB }\n", ``},
+		"a cache that is not used":        {sound + "cache: { size: 64MiB }\n", ``},
 		"empty lists of what is not done": {sound + "workers: []\nkeys: []\nlisten: { edge: \"\" }\n", ``},
 
 		// types
@@ -152,6 +156,7 @@ func TestEachMistakeIsNamedWithItsPlace(t *testing.T) {
 		"a segment grown too long": {strings.Replace(with(id, id+"\n    segment: 10s"), "channels:", "defaults: { window: 30s }\nchannels:", 1), `f.yml:5:14: window 30s is less than 6 segments of 10s: want at least 1m`},
 		"an archive below window":  {sound + "defaults: { archive: 10m }\n", `f.yml:6:22: archive 10m is less than the window of 15m`},
 		"an archive of ages":       {sound + "defaults: { archive: 1000000h }\n", `f.yml:6:22: archive: 1000000h is outside 6s to 87840h`},
+		"a cache for nothing":      {sound + "cache: { size: 63MiB }\n", `f.yml:6:16: size: 63MiB is too little: want at least 64 MiB`},
 		"a size without unit":      {sound + "spool: { size: 10G }\n", `f.yml:6:16: size: "10G" is not a size: want one such as 512MiB or 10GiB`},
 		"an address without port":  {sound + "listen: { media: localhost }\n", `f.yml:6:18: media: "localhost" is not an address: want one such as ":8080" or "127.0.0.1:8081"`},
 		"a port too high":          {sound + "listen: { media: \":65536\" }\n", `f.yml:6:18: media: ":65536": port "65536", want 0 to 65535`},
@@ -163,7 +168,7 @@ func TestEachMistakeIsNamedWithItsPlace(t *testing.T) {
 		"a store of two slashes":     {with(store, "store: file://srv/live"), `f.yml:1:8: store: a file URL has three slashes and an absolute path: file:///var/lib/flambeau`},
 		"a store that is the root":   {with(store, "store: file:///.."), `f.yml:1:8: store: a file URL that names the root of the file system`},
 		"a store with parameters":    {with(store, "store: file:///srv?x=1"), `f.yml:1:8: store: a file store takes no parameters: "x=1"`},
-		"a store on a tape":          {with(store, "store: tape:///srv"), `f.yml:1:8: store: unknown store scheme "tape": want file`},
+		"a store on a tape":          {with(store, "store: tape:///srv"), `f.yml:1:8: store: unknown store scheme "tape": want file or s3`},
 		"an input without port":      {with(url, "udp://239.10.0.1"), `f.yml:5:14: url: want udp://GROUP:PORT, or udp://:PORT for every address of this machine`},
 		"an input by name":           {with(url, "udp://encoder:5000"), `f.yml:5:14: url: "encoder" is no IP address`},
 		"an input on port 0":         {with(url, "udp://:0"), `f.yml:5:14: url: ":0": port "0", want 1 to 65535`},
@@ -184,10 +189,31 @@ func TestEachMistakeIsNamedWithItsPlace(t *testing.T) {
 		"a URL that is none":         {with(url, `"udp://%zz"`), `f.yml:5:14: url: not a URL: invalid URL escape "%zz"`},
 		"a scheme that nobody knows": {with(url, "gopher://x"), `f.yml:5:14: url: unsupported input scheme "gopher" in this version: want udp, rtp or file`},
 
+		// buckets
+		"a bucket without name":     {with(store, "store: s3:///prefix"), `f.yml:1:8: store: an S3 URL names its bucket after two slashes: s3://bucket/prefix`},
+		"a bucket after a colon":    {with(store, "store: s3:bucket"), `f.yml:1:8: store: an S3 URL names its bucket after two slashes: s3://bucket/prefix`},
+		"a bucket in capitals":      {with(store, "store: s3://Bucket"), `f.yml:1:8: store: "Bucket" is no bucket: 3 to 63 of a-z, 0-9, - and ., first and last a letter or digit`},
+		"a bucket with two dots":    {with(store, "store: s3://a..b"), `f.yml:1:8: store: "a..b" is no bucket: 3 to 63 of a-z, 0-9, - and ., first and last a letter or digit`},
+		"a host for a bucket":       {with(store, "store: s3://127.0.0.1:9000/bucket"), `f.yml:1:8: store: "127.0.0.1:9000" is no bucket: a host and port are said by ?endpoint=http://host:port`},
+		"keys in a URL":             {with(store, "store: s3://AKIA:secret@bucket"), `f.yml:1:8: store: credentials do not belong in the URL: they come from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile, or a role`},
+		"a bucket's fragment":       {with(store, "store: s3://bucket#live"), `f.yml:1:8: store: an S3 URL has no fragment`},
+		"a prefix that climbs":      {with(store, "store: s3://bucket/a/../b"), `f.yml:1:8: store: prefix "a/../b": only a-z, A-Z, 0-9, ., _ and -, in elements that are not empty and not dots alone`},
+		"a prefix with spaces":      {with(store, "store: s3://bucket/my%20tv"), `f.yml:1:8: store: prefix "my tv": only a-z, A-Z, 0-9, ., _ and -, in elements that are not empty and not dots alone`},
+		"a prefix without end":      {with(store, "store: s3://bucket/"+strings.Repeat("p", 256)), `f.yml:1:8: store: prefix of 256 bytes, at most 255`},
+		"a misspelt endpoint":       {with(store, "store: s3://bucket?endpiont=http://h"), `f.yml:1:8: store: unknown parameter "endpiont", did you mean "endpoint"?`},
+		"keys as parameters":        {with(store, "store: s3://bucket?secret=x"), `f.yml:1:8: store: unknown parameter "secret": want endpoint or region`},
+		"two endpoints":             {with(store, "store: s3://bucket?endpoint=http://a&endpoint=http://b"), `f.yml:1:8: store: parameter "endpoint" is given twice`},
+		"an endpoint by host alone": {with(store, "store: s3://bucket?endpoint=minio:9000"), `f.yml:1:8: store: endpoint: "minio:9000": want http://host:port or https://host`},
+		"an endpoint of nothing":    {with(store, "store: s3://bucket?endpoint="), `f.yml:1:8: store: endpoint: not a URL: it has no scheme such as udp:// or file://: want http://host:port or https://host`},
+		"an endpoint with a bucket": {with(store, "store: s3://bucket?endpoint=http://h/bucket"), `f.yml:1:8: store: endpoint: "http://h/bucket": want http://host:port or https://host`},
+		"an endpoint with keys":     {with(store, "store: s3://bucket?endpoint=http://k:s@h"), `f.yml:1:8: store: endpoint: credentials do not belong in the URL: want http://host:port or https://host`},
+		"an endpoint on no port":    {with(store, "store: s3://bucket?endpoint=http://h:99999"), `f.yml:1:8: store: endpoint: "http://h:99999": port "99999", want 1 to 65535`},
+		"a region that is none":     {with(store, "store: s3://bucket?region=eu%20central"), `f.yml:1:8: store: region: "eu central" is no region: want one such as eu-central-1`},
+
 		// not yet
 		"SRT":             {with(url, "srt://10.0.0.1:9000"), `f.yml:5:14: url: unsupported input scheme "srt" in this version: want udp, rtp or file`},
-		"S3":              {with(store, "store: s3://bucket/prefix"), `f.yml:1:1: store: only file:// stores in this version`},
-		"a pair":          {with(id, id+"\n    pair: true"), `f.yml:4:5: pair: pairs are not built in this version`},
+		"a pair":          {with(id, id+"\n    pair: true"), `f.yml:4:11: pair: key "worker" is missing: two workers need two names`},
+		"a pair of files": {"worker: a\n" + with(url, "file:///loop.ts") + "    pair: true\n", `f.yml:6:14: url: a file has no clock that two workers share: a paired channel takes none`},
 		"other workers":   {sound + "workers: [\"a:1\"]\n", `f.yml:6:1: workers: the live edge of other workers is not read in this version`},
 		"an edge":         {sound + "listen: { edge: \":8083\" }\n", `f.yml:6:11: edge: the live edge is not served to other origins in this version`},
 		"broadcasters":    {sound + "broadcasters:\n  - id: alpine-tv\n", `f.yml:6:1: broadcasters: rights are not built in this version: refusing to start open`},
@@ -199,6 +225,22 @@ func TestEachMistakeIsNamedWithItsPlace(t *testing.T) {
 				t.Errorf("\n got %s\nwant %s", got, c.want)
 			}
 		})
+	}
+}
+
+func TestABucketIsReadFromItsURL(t *testing.T) {
+	for text, want := range map[string]s3.Config{
+		"s3://bucket":         {Bucket: "bucket"},
+		"s3://bucket/":        {Bucket: "bucket"},
+		"s3://my.tv-2/live/a": {Bucket: "my.tv-2", Prefix: "live/a"},
+		"s3://bucket/prefix/?endpoint=http://127.0.0.1:9000&region=us-east-1": {Bucket: "bucket", Prefix: "prefix", Endpoint: "http://127.0.0.1:9000", Region: "us-east-1"},
+		"s3://bucket?endpoint=https://s3.example.com/":                        {Bucket: "bucket", Endpoint: "https://s3.example.com"},
+		"s3://bucket?region=auto&endpoint=http%3A%2F%2F%5B%3A%3A1%5D%3A9000":  {Bucket: "bucket", Endpoint: "http://[::1]:9000", Region: "auto"},
+	} {
+		l, problems := load(t, strings.Replace(sound, "file:///var/lib/flambeau", `"`+text+`"`, 1))
+		if diff := cmp.Diff(StoreConfig{Kind: "s3", S3: want}, l.Config.Store); problems != "" || diff != "" {
+			t.Errorf("%s: %s%s", text, problems, diff)
+		}
 	}
 }
 
@@ -219,7 +261,6 @@ f.yml:3:18: media: want text, found the number 8080: put it in quotes
 f.yml:3:24: unknown key "medai", did you mean "media"?
 f.yml:4:32: part 2s is longer than a segment of 1s
 f.yml:6:5: channel without "inputs"
-f.yml:7:5: pair: pairs are not built in this version
 f.yml:8:9: channel "a" is there already, on line 6
 f.yml:9:36: input without "url"
 f.yml:10:1: keys: rights are not built in this version: refusing to start open`
@@ -252,7 +293,7 @@ func TestAMistakeInTheEnvironmentNamesTheVariable(t *testing.T) {
 	for variable, want := range map[string]string{
 		"FLAMBEAU_DEFAULTS_SEGMENT=4":    `FLAMBEAU_DEFAULTS_SEGMENT: "4" is not a duration: want one such as 4s, 500ms or 408h`,
 		"FLAMBEAU_DEFAULTS_WINDOW=10s":   `FLAMBEAU_DEFAULTS_WINDOW: window 10s is less than 6 segments of 4s: want at least 24s`,
-		"FLAMBEAU_STORE=s3://bucket":     `FLAMBEAU_STORE: only file:// stores in this version`,
+		"FLAMBEAU_STORE=s3://b":          `FLAMBEAU_STORE: "b" is no bucket: 3 to 63 of a-z, 0-9, - and ., first and last a letter or digit`,
 		"FLAMBEAU_LISTEN_EDGE=:1":        `FLAMBEAU_LISTEN_EDGE: the live edge is not served to other origins in this version`,
 		"FLAMBEAU_WORKER=Ä":              `FLAMBEAU_WORKER: "Ä": only a-z, 0-9 and, not first, -`,
 		"FLAMBEAU_LISTEN_METRICS=:8080":  `FLAMBEAU_LISTEN_METRICS: listen: media and metrics are both ":8080"`,
@@ -267,7 +308,7 @@ func TestAMistakeInTheEnvironmentNamesTheVariable(t *testing.T) {
 }
 
 func TestWhatChangesNothingIsWarnedOf(t *testing.T) {
-	l, problems := load(t, sound+"spool: { dir: /x }\n", "FLAMBEAU_STROE=x", "FLAMBEAU_CHANNELS=x", "FLAMBEAUX=x")
+	l, problems := load(t, sound+"spool: { dir: /x }\ncache: { size: 1GiB }\n", "FLAMBEAU_STROE=x", "FLAMBEAU_CHANNELS=x", "FLAMBEAUX=x")
 	if problems != "" {
 		t.Fatal(problems)
 	}
@@ -275,6 +316,7 @@ func TestWhatChangesNothingIsWarnedOf(t *testing.T) {
 		"FLAMBEAU_CHANNELS: no such key; lists come from the file only",
 		"FLAMBEAU_STROE: no such key, did you mean FLAMBEAU_STORE?",
 		"f.yml:6:8: spool: not used, a file store needs none",
+		"f.yml:7:8: cache: not used, a file store needs none",
 	}
 	if diff := cmp.Diff(want, l.warnings()); diff != "" {
 		t.Error(diff)
@@ -340,7 +382,7 @@ func TestWhatIsRefusedTodayIsReadOnceItsLineIsGone(t *testing.T) {
 	if diff := cmp.Diff([]string{"a.example:8083", "[::1]:8083"}, l.Config.Workers); diff != "" || problems != "" || l.Config.Listen.Edge != ":8083" {
 		t.Error(diff, problems)
 	}
-	_, problems = load(t, with("id: curling-a", "id: curling-a\n    pair: true")+"workers: [ \":1\", a, 3 ]\n")
+	_, problems = load(t, sound+"\nworkers: [ \":1\", a, 3 ]\n")
 	want := `f.yml:7:12: workers[0]: ":1" is not an address: want host:port
 f.yml:7:18: workers[1]: "a" is not an address: want host:port
 f.yml:7:21: workers[2]: want text, found the number 3: put it in quotes`
@@ -377,7 +419,7 @@ func TestTheExampleIsSoundAndGivesTheDefaults(t *testing.T) {
 }
 
 func TestTheExampleShowsEveryKeyAndItsDefaults(t *testing.T) {
-	commented := map[string]bool{"spool": true, "spool.dir": true, "spool.size": true, "broadcasters": true, "keys": true}
+	commented := map[string]bool{"spool": true, "spool.dir": true, "spool.size": true, "cache": true, "cache.size": true, "broadcasters": true, "keys": true}
 	text := example(t)
 	r := &reader{file: "example", places: map[string]place{}, fromEnv: map[string]bool{}}
 	tree, err := parseYAML(text)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -47,6 +48,8 @@ const (
 	assumedRate = 8e6     // bits a second of a channel, all renditions, where nothing is known
 	slowFsync   = 50 * time.Millisecond
 	deadFsync   = 500 * time.Millisecond // two fsyncs a segment and rendition: this disk can't follow a channel
+	slowPut     = time.Second            // of fsyncBytes: a channel of two renditions begins to feel it
+	deadPut     = 4 * time.Second
 	fsyncBytes  = 1 << 20
 	fsyncRuns   = 7
 )
@@ -56,7 +59,7 @@ type machine struct {
 	receiveLimit string // a file that holds net.core.rmem_max
 	clock        func() (synchronised bool, err error)
 	files        func() (uint64, error)
-	open         func(StoreConfig) (storage.Store, error)
+	open         func(context.Context, StoreConfig) (storage.Store, error)
 }
 
 var thisMachine = machine{"/proc/sys/net/core/rmem_max", clockState, openFiles, openStore}
@@ -224,13 +227,19 @@ func reachable(rawURL string) error {
 	return conn.Close()
 }
 
-// store looks at the disk, then at the promises.
+// store looks at the disk, or at the way to the bucket, then at the promises.
 func (m machine) store(ctx context.Context, c Config) (found []Finding) {
-	s, err := m.open(c.Store)
-	if err != nil {
+	s, err := m.open(ctx, c.Store)
+	switch {
+	case err != nil && c.Store.Kind == "s3":
+		return []Finding{{"store", levelFail, err.Error(), "see to the store's URL, and to AWS_REGION and the AWS profile"}}
+	case err != nil:
 		return []Finding{{"store", levelFail, err.Error(), "make the folder, and let this user write to it"}}
+	case c.Store.Kind == "s3":
+		found = append(found, putSpeed(ctx, s))
+	default:
+		found = append(found, diskSpace(c.Store.Dir, need(c)), diskSpeed(c.Store.Dir))
 	}
-	found = append(found, diskSpace(c.Store.Dir, need(c)), diskSpeed(c.Store.Dir))
 	f := Finding{"store probe", levelOK, "create-only, swap, read after write and list hold", ""}
 	if err := probe(ctx, s); err != nil {
 		f.Level, f.Says, f.Do = levelFail, err.Error(), "see that the store is up and may be written"
@@ -285,6 +294,46 @@ func judgeFsync(took time.Duration) Finding {
 		f.Do = "put the store on a faster disk: each segment waits for two of these"
 	}
 	return f
+}
+
+// putSpeed puts a segment's worth of bytes some times, and takes the median.
+func putSpeed(ctx context.Context, s storage.Store) Finding {
+	took, err := putCost(ctx, s)
+	if err != nil {
+		return Finding{"store put", levelFail, err.Error(), "see that the bucket is there and the way to it, and that these credentials may write"}
+	}
+	return judgePut(took)
+}
+
+func judgePut(took time.Duration) Finding {
+	f := Finding{"store put", levelOK, fmt.Sprintf("%s for %s, median of %d", took.Round(10*time.Microsecond), bytesText(fsyncBytes), fsyncRuns), ""}
+	switch {
+	case took > deadPut:
+		f.Level = levelFail
+	case took > slowPut:
+		f.Level = levelWarn
+	}
+	if f.Level != levelOK {
+		f.Do = "bring the bucket nearer, or give it more bandwidth: each segment waits for one of these"
+	}
+	return f
+}
+
+func putCost(ctx context.Context, s storage.Store) (time.Duration, error) {
+	ctx, cancel := context.WithTimeout(ctx, probeWait)
+	defer cancel()
+	p := prober{s, "probe/" + rand.Text()}
+	defer p.sweep(ctx)
+	body, took := make([]byte, fsyncBytes), make([]time.Duration, fsyncRuns)
+	for i := range took {
+		start := time.Now()
+		if _, err := s.Put(ctx, p.key, body, storage.Put{}); err != nil {
+			return 0, err
+		}
+		took[i] = time.Since(start)
+	}
+	slices.Sort(took)
+	return took[len(took)/2], nil
 }
 
 // fsyncCost writes a segment's worth of bytes as the store does, and takes the median. The file's name is no key, so that

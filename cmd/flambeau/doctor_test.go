@@ -93,10 +93,12 @@ func TestWhatIsMissingIsFoundWithWhatToDo(t *testing.T) {
 		"an interface that is not":           {input("udp://239.1.1.1:5000?interface=none0"), "input a", levelFail, "no such network interface"},
 		"a store that can't be made":         {func(_ *machine, c *Config) { c.Store.Dir = "/proc/flambeau" }, "store", levelFail, "/proc/flambeau"},
 		"a store that breaks a promise": {func(m *machine, _ *Config) {
-			m.open = func(StoreConfig) (storage.Store, error) { return faulty{Store: memory.New(), blind: true}, nil }
+			m.open = func(context.Context, StoreConfig) (storage.Store, error) {
+				return faulty{Store: memory.New(), blind: true}, nil
+			}
 		}, "store probe", levelFail, "not listed"},
 		"a store that does not answer": {func(m *machine, _ *Config) {
-			m.open = func(StoreConfig) (storage.Store, error) {
+			m.open = func(context.Context, StoreConfig) (storage.Store, error) {
 				return faulty{Store: memory.New(), put: func(context.Context, string, []byte, storage.Put) (storage.Version, error) {
 					return "", errors.New("connection refused")
 				}}, nil

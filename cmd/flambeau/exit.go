@@ -6,6 +6,8 @@ import (
 	"io"
 	"slices"
 	"strings"
+
+	"flambeau/packager"
 )
 
 // What the process says when it ends; others script against it.
@@ -53,7 +55,7 @@ func exitCode(err error) int {
 		return exitOK
 	case errors.As(err, &usage):
 		return exitUsage
-	case errors.As(err, &config):
+	case errors.As(err, &config), errors.Is(err, packager.ErrSpoolTaken):
 		return exitConfig
 	case errors.As(err, &store):
 		return exitUnreachable

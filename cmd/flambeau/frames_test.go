@@ -44,43 +44,56 @@ func TestFramesOverUDPComeOutOfHLSAndDASH(t *testing.T) {
 	for _, c := range feedCases {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			source := makeFeed(t, c)
-			want := sourceHashes(t, source)
-			store := t.TempDir()
-			port := freeUDP(t)
-			file := configure(t, store, fmt.Sprintf("udp://127.0.0.1:%d", port))
-			r := start(t, "serve", "-c", file)
-			send(t, source, port)
-			// The feed goes silent; what was open is closed, and is there.
-			r.log.find(t, "reason=silent|feed lost|media.End|silence", 15*time.Second)
-			wait(time.Second)
-
-			hls, dash := fetchHLS(t, r.media), fetchDASH(t, r.media)
-			for _, id := range slices.Sorted(maps.Keys(hls)) {
-				if !slices.Equal(hls[id].names, dash[id].names) {
-					t.Errorf("%s: HLS and DASH name other objects:\n%v\n%v", id, hls[id].names, dash[id].names)
-				}
-			}
-			for i, id := range []string{"v360", "a-en", "a-fr"} {
-				for protocol, fetched := range map[string]map[string]fetched{"HLS": hls, "DASH": dash} {
-					got := fetched[id].hashes(t, streams[i].filter)
-					if !slices.Equal(got, want[i]) {
-						t.Errorf("%s %s: %s", protocol, id, differ(got, want[i]))
-					}
-				}
-				negatives(t, id, hls[id], streams[i].filter, want[i])
-			}
-			same := start(t, "serve", "-c", file, "--role", "origin")
-			equalAnswers(t, r, same, hls)
-			same.stop()
-			if took := r.stop(); took > 5*time.Second {
-				t.Errorf("it took %v to stop", took)
-			}
-			if out := tool(t, time.Minute, binary(t), "verify", "c", "-c", file); !strings.Contains(out, " 0 findings") {
-				t.Errorf("verify: %s", out)
-			}
+			frames(t, c, home{url: "file://" + t.TempDir()})
 		})
 	}
+}
+
+// home is a store, and what a process needs in its environment to come in.
+type home struct {
+	url     string
+	environ []string
+}
+
+// frames sends a feed through a process and its store, and holds what comes out against what went in. It gives the process's metrics.
+func frames(t *testing.T, c feedCase, store home) (metrics string) {
+	t.Helper()
+	source := makeFeed(t, c)
+	want := sourceHashes(t, source)
+	port := freeUDP(t)
+	file := configure(t, store.url, fmt.Sprintf("udp://127.0.0.1:%d", port))
+	r := startIn(t, store.environ, "serve", "-c", file)
+	send(t, source, port)
+	// The feed goes silent; what was open is closed, and is there.
+	r.log.find(t, "reason=silent|feed lost|media.End|silence", 15*time.Second)
+	wait(time.Second)
+
+	hls, dash := fetchHLS(t, r.media), fetchDASH(t, r.media)
+	for _, id := range slices.Sorted(maps.Keys(hls)) {
+		if !slices.Equal(hls[id].names, dash[id].names) {
+			t.Errorf("%s: HLS and DASH name other objects:\n%v\n%v", id, hls[id].names, dash[id].names)
+		}
+	}
+	for i, id := range []string{"v360", "a-en", "a-fr"} {
+		for protocol, fetched := range map[string]map[string]fetched{"HLS": hls, "DASH": dash} {
+			got := fetched[id].hashes(t, streams[i].filter)
+			if !slices.Equal(got, want[i]) {
+				t.Errorf("%s %s: %s", protocol, id, differ(got, want[i]))
+			}
+		}
+		negatives(t, id, hls[id], streams[i].filter, want[i])
+	}
+	same := startIn(t, store.environ, "serve", "-c", file, "--role", "origin")
+	equalAnswers(t, r, same, hls)
+	same.stop()
+	metrics = string(get(t, r.metrics+"/metrics", 5*time.Second))
+	if took := r.stop(); took > 5*time.Second {
+		t.Errorf("it took %v to stop", took)
+	}
+	if out := toolIn(t, store.environ, time.Minute, binary(t), "verify", "c", "-c", file); !strings.Contains(out, " 0 findings") {
+		t.Errorf("verify: %s", out)
+	}
+	return metrics
 }
 
 func makeFeed(t *testing.T, c feedCase) string {

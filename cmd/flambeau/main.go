@@ -106,8 +106,9 @@ func commands() []command {
 		{
 			use:   "doctor -c FILE",
 			short: "Say what this machine lacks, and probe the store",
-			long: "Looks at receive buffers, open files, ports, the clock, the inputs, the disk and the cost of an fsync there, and tries\n" +
-				"the promises of the store on objects below probe/, which it deletes. Exit 1 if something fails.",
+			long: "Looks at receive buffers, open files, ports, the clock, the inputs, the disk and the cost of an fsync there (or of a\n" +
+				"put into the bucket), and tries the promises of the store on objects below probe/, which it deletes. Exit 1 if\n" +
+				"something fails.",
 			example: "  flambeau doctor -c flambeau.yml\n  flambeau doctor -c flambeau.yml --json",
 			args:    cobra.NoArgs,
 			wire:    wireDoctor,

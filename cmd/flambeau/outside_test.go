@@ -112,8 +112,15 @@ func (l *tail) find(t *testing.T, pattern string, limit time.Duration) []string 
 // start runs flambeau with any free ports.
 func start(t *testing.T, args ...string) *running {
 	t.Helper()
+	return startIn(t, nil, args...)
+}
+
+// startIn does so with more in its environment.
+func startIn(t *testing.T, environ []string, args ...string) *running {
+	t.Helper()
 	r := &running{t: t, cmd: exec.Command(binary(t), args...)}
 	r.cmd.Env = append(os.Environ(), "FLAMBEAU_LISTEN_MEDIA=127.0.0.1:0", "FLAMBEAU_LISTEN_ADMIN=127.0.0.1:0", "FLAMBEAU_LISTEN_METRICS=127.0.0.1:0")
+	r.cmd.Env = append(r.cmd.Env, environ...)
 	r.cmd.Dir = t.TempDir()
 	stderr, err := r.cmd.StderrPipe()
 	if err != nil {
@@ -164,11 +171,14 @@ func (r *running) stop() time.Duration {
 	return time.Since(began)
 }
 
-// configure writes a configuration of one channel with 2 s segments.
+// configure writes a configuration of one channel with 2 s segments. The store is a folder, or a URL.
 func configure(t *testing.T, store, input string) string {
 	t.Helper()
+	if !strings.Contains(store, "://") {
+		store = "file://" + store
+	}
 	file := filepath.Join(t.TempDir(), "flambeau.yml")
-	text := fmt.Sprintf("worker: a\nstore: file://%s\ndefaults: { segment: 2s }\nchannels:\n  - id: c\n    inputs:\n      - url: %s\n", store, input)
+	text := fmt.Sprintf("worker: a\nstore: %s\ndefaults: { segment: 2s }\nchannels:\n  - id: c\n    inputs:\n      - url: %s\n", store, input)
 	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -203,9 +213,16 @@ func wait(d time.Duration) { <-time.After(d) }
 // tool runs a program to its end and gives what it printed.
 func tool(t *testing.T, limit time.Duration, name string, args ...string) string {
 	t.Helper()
+	return toolIn(t, nil, limit, name, args...)
+}
+
+// toolIn does so with more in its environment.
+func toolIn(t *testing.T, environ []string, limit time.Duration, name string, args ...string) string {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Env = append(os.Environ(), environ...)
 	var stderr strings.Builder
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()

@@ -43,6 +43,16 @@ func probe(ctx context.Context, s storage.Store) error {
 	return nil
 }
 
+// answering tells whether a store answers at all: what a reader can try.
+func answering(ctx context.Context, s storage.Store) error {
+	ctx, cancel := context.WithTimeout(ctx, probeWait)
+	defer cancel()
+	if err := reach(ctx, s); err != nil {
+		return unanswered("read", err)
+	}
+	return nil
+}
+
 type prober struct {
 	store storage.Store
 	key   string

@@ -173,7 +173,7 @@ func TestAProbeThatIsCutShortStillSweeps(t *testing.T) {
 }
 
 func TestAStoreThatCannotBeOpenedIsUnreachable(t *testing.T) {
-	_, err := openStore(StoreConfig{Kind: "file", Dir: "/proc/flambeau"})
+	_, err := openStore(t.Context(), StoreConfig{Kind: "file", Dir: "/proc/flambeau"})
 	if exitCode(err) != exitUnreachable {
 		t.Errorf("exit %d: %v", exitCode(err), err)
 	}

@@ -19,6 +19,7 @@ import (
 	"flambeau/origin"
 	"flambeau/packager"
 	"flambeau/packager/media"
+	"flambeau/packager/timeline"
 	"flambeau/storage"
 )
 
@@ -54,16 +55,19 @@ const (
 // process is what serve and demo run.
 //
 //	             ┌─ per channel, role all or ingest ──────────────────────────────────┐
-//	inputs ─────►│ worker ─► events ─► machine ─► cuts ─► publisher ─► store          │
-//	             └──────────────────────────────────────────────────────────┬─────────┘
-//	             ┌─ per channel, role all or origin ─────────┐              │ poke
-//	broadcaster ◄│ media listener ◄─ view ◄─ follower ◄──────┼── store ◄────┘
-//	             └───────────────────────────────────────────┘
+//	inputs ─────►│ worker ─► events ─► machine ─► cuts ─► spool ─► publisher ─► store │
+//	             └─────────────────────────────────────────┬────────────────┬─────────┘
+//	             ┌─ per channel, role all or origin ─────┐ │ poke           │
+//	broadcaster ◄│ media listener ◄─ view ◄─ follower ◄──┼─┴─ edge ◄─ cache ┘
+//	             └───────────────────────────────────────┘
 //	operator ◄── admin, metrics listeners
 type process struct {
 	log      *slog.Logger
 	config   Config
 	store    storage.Store
+	spool    *packager.Spool // nil: the store needs none
+	cache    *storage.Cache  // before the store, for those who read; nil: the store needs none
+	edge     *packager.Edge  // what readers see: the store, through its cache, and over it what is spooled here
 	metrics  *metrics
 	inputs   map[string][]ingest.Source // of each channel
 	role     string
@@ -75,7 +79,7 @@ type process struct {
 }
 
 func serve(ctx context.Context, e env, o serveOptions) error {
-	log := slog.New(slog.NewTextHandler(e.stderr, nil))
+	log := slog.New(newQuiet(slog.NewTextHandler(e.stderr, nil)))
 	for _, w := range o.Warnings {
 		log.Warn("configuration", "warning", w)
 	}
@@ -99,7 +103,7 @@ func serve(ctx context.Context, e env, o serveOptions) error {
 
 // newProcess opens the store and probes it.
 func newProcess(ctx context.Context, log *slog.Logger, c Config, role string, inputs map[string][]ingest.Source) (*process, error) {
-	s, err := openStore(c.Store)
+	s, err := openStore(ctx, c.Store)
 	if err != nil {
 		return nil, err
 	}
@@ -108,12 +112,39 @@ func newProcess(ctx context.Context, log *slog.Logger, c Config, role string, in
 		log: log, config: c, role: role, inputs: inputs, metrics: m, store: storage.Observed(s, m.storeRequest),
 		draining: make(chan struct{}), followers: origin.Channels{}, addresses: map[string]net.Addr{},
 	}
-	if role != "origin" {
-		if err := probe(ctx, s); err != nil {
-			return nil, fmt.Errorf("store probe: %w", err)
-		}
+	p.edge = packager.NewEdge(p.openCache())
+	try := probe
+	if role == "origin" {
+		try = answering // an origin writes nothing, and may have no right to
 	}
-	return p, nil
+	if err := try(ctx, s); err != nil {
+		return nil, fmt.Errorf("store probe: %w", err)
+	}
+	return p, p.openSpool()
+}
+
+// openCache puts a cache before the store. A file store needs none: its files are sent by the kernel, which keeps them.
+func (p *process) openCache() storage.Store {
+	if !p.reads() || p.config.Store.Kind == "file" {
+		p.metrics.cacheBytes(func() int64 { return 0 })
+		return p.store
+	}
+	p.cache = storage.Cached(p.store, p.config.Cache.Size, timeline.Immutable, p.metrics.cacheRequest)
+	p.metrics.cacheBytes(p.cache.Bytes)
+	return p.cache
+}
+
+// openSpool takes the worker's spool. A file store needs none: its disk is the spool's.
+func (p *process) openSpool() (err error) {
+	used, size := func() int64 { return 0 }, int64(0)
+	if p.writes() && p.config.Store.Kind != "file" {
+		if p.spool, err = packager.OpenSpool(p.config.Spool.Dir, p.config.Spool.Size); err != nil {
+			return err
+		}
+		used, size = p.spool.Used, p.config.Spool.Size
+	}
+	p.metrics.spool(used, size)
+	return nil
 }
 
 func (p *process) writes() bool { return p.role != "origin" }
@@ -222,12 +253,15 @@ func (p *process) writeOnce(ctx context.Context, ch ChannelConfig) (err error) {
 			f.Poke()
 		}
 	})
-	pub, err := packager.OpenPublisher(ctx, p.store, ch.ID, p.config.Worker, observe, p.log)
+	pub, err := packager.OpenPublisher(ctx, packager.PublisherConfig{
+		Channel: ch.ID, Worker: p.config.Worker, Store: p.store, Spool: p.spool, Edge: p.edge, Pair: ch.Pair, Observe: observe, Log: p.log,
+	})
 	if err != nil {
 		return err
 	}
+	observe.waits(pub.Waiting)
 	machine := packager.NewChannel(packager.Config{
-		Channel: ch.ID, Worker: p.config.Worker, Input: inputNames(p.inputs[ch.ID]), Segment: ch.Segment, Part: ch.Part,
+		Channel: ch.ID, Worker: p.config.Worker, Input: inputNames(p.inputs[ch.ID]), Segment: ch.Segment, Part: ch.Part, Pair: ch.Pair,
 	}, pub.Past())
 
 	pull, stop := context.WithCancel(ctx)
@@ -312,10 +346,11 @@ func (p *process) listeners() (ls []listener) {
 	if p.reads() {
 		archive := time.Duration(0)
 		for _, ch := range p.config.Channels {
-			p.followers[ch.ID] = origin.NewFollower(p.store, ch.ID, ch.Window, p.log)
+			p.followers[ch.ID] = origin.NewFollower(p.edge, ch.ID, ch.Window, p.log)
+			p.metrics.follows(ch.ID, p.followers[ch.ID])
 			archive = max(archive, ch.Archive)
 		}
-		media := &origin.Server{Channels: p.followers, Store: p.store, Archive: archive, Observe: p.metrics, Log: p.log, Draining: p.draining}
+		media := &origin.Server{Channels: p.followers, Store: p.edge, Archive: archive, Observe: p.metrics, Log: p.log, Draining: p.draining}
 		ls = append(ls, listener{name: "media", address: p.config.Listen.Media, handler: media, connections: maxConnections})
 	}
 	return append(ls,
@@ -372,7 +407,7 @@ type answers struct {
 	err    error
 }
 
-// ask asks for what is never there, which costs a store least: that it isn't, is an answer.
+// ask asks the store, if nobody has just asked.
 func (a *answers) ask(s storage.Store) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -380,12 +415,9 @@ func (a *answers) ask(s storage.Store) error {
 		ctx, cancel := context.WithTimeout(context.Background(), askLimit)
 		defer cancel()
 		began := time.Now()
-		o, err := s.Get(ctx, "flambeau-ready/nothing", storage.Get{})
-		if err == nil {
-			o.Body.Close()
-		}
-		if a.asked, a.err = time.Now(), err; err == nil || errors.Is(err, storage.ErrNotExist) {
-			a.silent, a.err = time.Time{}, nil
+		a.err = reach(ctx, s)
+		if a.asked = time.Now(); a.err == nil {
+			a.silent = time.Time{}
 		} else if a.silent.IsZero() {
 			a.silent = began
 		}
@@ -402,7 +434,7 @@ func (p *process) unready() (why []string) {
 		return []string{"draining"}
 	default:
 	}
-	if err := p.answers.ask(p.store); err != nil {
+	if err := p.answers.ask(p.store); err != nil && (p.spool == nil || !p.spool.Room()) {
 		why = append(why, err.Error())
 	}
 	for id, f := range p.followers {

@@ -13,7 +13,7 @@ var errPromises = errors.New("promises do not hold")
 
 // verify walks the store and prints every promise that does not hold, naming the object.
 func verify(ctx context.Context, e env, o verifyOptions) error {
-	s, err := openStore(o.Config.Store)
+	s, err := openStore(ctx, o.Config.Store)
 	if err != nil {
 		return err
 	}

@@ -227,14 +227,19 @@ func TestWhatASetSays(t *testing.T) {
 	}
 }
 
-func TestASegmentThatDoesNotFollowSaysWhenItBegins(t *testing.T) {
+// TestWhatWasLostOverABorderBelongsToTheSegmentBehindIt: a SegmentTimeline with a gap is one in which players find nothing (D3). What is
+// listed once stays as it is, also when what came before it has left the window (D5).
+func TestWhatWasLostOverABorderBelongsToTheSegmentBehindIt(t *testing.T) {
 	k := p25
-	k.slots, k.renditions = 4, []string{"v1080"}
+	k.slots, k.renditions = 9, []string{"v1080"}
 	x := air(k)
-	x = with(x, "v1080", x.Shape.First.S0+1, func(r *timeline.Row) { r.Duration -= 3600 })
+	x = with(x, "v1080", x.Shape.First.S0+2, func(r *timeline.Row) { r.Start, r.Duration = r.Start+108000, r.Duration-108000 })
 	b := manifest(t, x, open, quarter)
-	want := fmt.Sprintf("<S t=\"%d\" d=\"180000\"/>\n<S d=\"176400\"/>\n<S t=\"%d\" d=\"180000\" r=\"1\"/>\n", int64(t0), int64(t0+2*180000))
-	if !strings.Contains(b, want) {
+	if want := fmt.Sprintf("<SegmentTimeline>\n<S t=\"%d\" d=\"180000\" r=\"8\"/>\n</SegmentTimeline>", int64(t0)); !strings.Contains(b, want) {
+		t.Errorf("no %s in\n%s", want, b)
+	}
+	b = manifest(t, x, open, 14*time.Second)
+	if want := fmt.Sprintf("<SegmentTimeline>\n<S t=\"%d\" d=\"180000\" r=\"6\"/>\n</SegmentTimeline>", int64(t0+2*180000)); !strings.Contains(b, want) {
 		t.Errorf("no %s in\n%s", want, b)
 	}
 }

@@ -262,8 +262,8 @@ func (w Window) Stretch(rendition string, slot int64) int64 {
 
 // Oldest is the oldest slot on which the window's manifests lean: t.Since of it, or of anything older, changes none of them.
 func (w Window) Oldest() int64 {
-	oldest := w.First
 	s0 := w.t.record(w.spine[0].Generation).S0
+	oldest := max(w.First-1, s0) // what begins the window begins where that ended
 	for _, id := range w.Renditions() {
 		if begins := w.Stretch(id, w.First); begins > s0 {
 			oldest = min(oldest, begins-1)

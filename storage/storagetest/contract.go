@@ -22,8 +22,12 @@ const (
 	large  = 8 << 20
 )
 
-// Run tries every promise of storage.Store on places that open makes; each is empty and stays until its test ends.
-func Run(t *testing.T, open func(t *testing.T) storage.Store) {
+// Broken is a promise that a place is known not to keep. It is skipped, and why is said; all others are still tried.
+type Broken struct{ Promise, Why string }
+
+// Run tries every promise of storage.Store on places that open makes; each is empty and stays until its test ends. What we
+// wrote ourselves has nothing known to be broken.
+func Run(t *testing.T, open func(t *testing.T) storage.Store, known ...Broken) {
 	for _, promise := range []struct {
 		name string
 		try  func(*testing.T, storage.Store)
@@ -52,8 +56,21 @@ func Run(t *testing.T, open func(t *testing.T) storage.Store) {
 		{"an ended context ends everything", endedContext},
 		{"a reader sees old bytes to their end", readerOutlivesChange},
 		{"no write is seen half", noHalves},
+		{"a version is that of the bytes beside it", versionsFit},
 	} {
-		t.Run(promise.name, func(t *testing.T) { promise.try(t, open(t)) })
+		i := slices.IndexFunc(known, func(b Broken) bool { return b.Promise == promise.name })
+		t.Run(promise.name, func(t *testing.T) {
+			if i >= 0 {
+				t.Skip("known to be broken:", known[i].Why)
+			}
+			promise.try(t, open(t))
+		})
+		if i >= 0 {
+			known = slices.Delete(slices.Clone(known), i, i+1)
+		}
+	}
+	for _, b := range known {
+		t.Errorf("there is no promise %q that could be broken", b.Promise)
 	}
 }
 
@@ -497,8 +514,24 @@ func readerOutlivesChange(t *testing.T, s storage.Store) {
 	}
 }
 
-// noHalves reads while others overwrite: every answer is one whole body, and its version is that body's.
+// noHalves reads while others overwrite: every answer is one whole body.
 func noHalves(t *testing.T, s storage.Store) {
+	readUnderWrites(t, s, func(storage.Version, byte) {})
+}
+
+// versionsFit reads while others overwrite: every version goes with one body.
+func versionsFit(t *testing.T, s storage.Store) {
+	seen := map[storage.Version]byte{}
+	readUnderWrites(t, s, func(v storage.Version, body byte) {
+		if first, again := seen[v]; again && first != body {
+			t.Errorf("version %q came with two bodies", v)
+		}
+		seen[v] = body
+	})
+}
+
+// readUnderWrites tells each of the versions that it read, and of which letter that body was.
+func readUnderWrites(t *testing.T, s storage.Store, tell func(v storage.Version, body byte)) {
 	bodies := [][]byte{bytes.Repeat([]byte("a"), 300_000), bytes.Repeat([]byte("b"), 200_001)}
 	put(t, s, "k", string(bodies[0]), storage.Put{})
 	stop := make(chan struct{})
@@ -516,17 +549,13 @@ func noHalves(t *testing.T, s storage.Store) {
 			}
 		}
 	})
-	seen := map[storage.Version]byte{}
 	for range 100 {
 		got, v, err := storage.ReadAll(t.Context(), s, "k", storage.Get{}, large)
 		if err != nil || !bytes.Equal(got, bodies[0]) && !bytes.Equal(got, bodies[1]) {
 			t.Errorf("read %d bytes, %v", len(got), err)
 			break
 		}
-		if first, again := seen[v]; again && first != got[0] {
-			t.Errorf("version %q has two bodies", v)
-		}
-		seen[v] = got[0]
+		tell(v, got[0])
 	}
 	close(stop)
 	writer.Wait()
