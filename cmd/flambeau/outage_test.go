@@ -80,7 +80,7 @@ func TestABucketThatFailsLosesNothing(t *testing.T) {
 	if during := lastListed(t, w); during < before+int64(gone/(2*time.Second))-2 {
 		t.Errorf("while the store was away live went from %d to %d only", before, during)
 	}
-	waiting := shown(t, w, "flambeau_spool_bytes")
+	waiting := seriesOf(t, w, "flambeau_spool_bytes")
 	if waiting == 0 {
 		t.Error("nothing is spooled while the store is away")
 	}
@@ -108,7 +108,7 @@ func TestABucketThatFailsLosesNothing(t *testing.T) {
 		}
 	}
 	r.oneContentAName(t, "/c/seg/")
-	if n := shown(t, w, `flambeau_divergence_total{channel="c"}`); n != 0 {
+	if n := seriesOf(t, w, `flambeau_divergence_total{channel="c"}`); n != 0 {
 		t.Errorf("%v divergences", n)
 	}
 	far.stop()
@@ -143,8 +143,8 @@ func lastListed(t *testing.T, r *running) int64 {
 	return n
 }
 
-// shown is the value of a series that a process shows.
-func shown(t *testing.T, r *running, series string) float64 {
+// seriesOf is the value of a series that a process shows.
+func seriesOf(t *testing.T, r *running, series string) float64 {
 	t.Helper()
 	return metric(string(get(t, r.metrics+"/metrics", 5*time.Second)), series)
 }
@@ -154,12 +154,12 @@ func drains(t *testing.T, r *running, limit time.Duration) time.Duration {
 	t.Helper()
 	began := time.Now()
 	for time.Since(began) < limit {
-		if shown(t, r, "flambeau_spool_bytes") == 0 {
+		if seriesOf(t, r, "flambeau_spool_bytes") == 0 {
 			return time.Since(began)
 		}
 		wait(100 * time.Millisecond)
 	}
-	t.Errorf("%.0f bytes are in the spool after %v", shown(t, r, "flambeau_spool_bytes"), limit)
+	t.Errorf("%.0f bytes are in the spool after %v", seriesOf(t, r, "flambeau_spool_bytes"), limit)
 	return limit
 }
 

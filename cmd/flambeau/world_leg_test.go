@@ -72,7 +72,7 @@ type received struct {
 //	leg (the antenna) ─► ingest.Worker ─► packager.Run ─► the leg's way to the store
 func (l *leg) live(ctx context.Context, store storage.Store, me *life) error {
 	log := slog.New(slog.DiscardHandler)
-	p, err := packager.OpenPublisher(ctx, store, worldChannel, l.name, nobody{}, log)
+	p, err := packager.OpenPublisher(ctx, packager.PublisherConfig{Channel: worldChannel, Worker: l.name, Store: store, Observe: nobody{}, Log: log})
 	if err != nil {
 		return tryAgain{err}
 	}
@@ -269,6 +269,7 @@ type nobody struct{}
 func (nobody) Segment(string, string, time.Duration) {}
 func (nobody) Lost(float64)                          {}
 func (nobody) Divergence()                           {}
+func (nobody) Visible()                              {}
 
 // trouble is how a way to the store behaves.
 type trouble struct {
