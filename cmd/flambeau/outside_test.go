@@ -112,8 +112,14 @@ func (l *tail) find(t *testing.T, pattern string, limit time.Duration) []string 
 // start runs flambeau with any free ports.
 func start(t *testing.T, args ...string) *running {
 	t.Helper()
+	return startAt(t, "127.0.0.1:0", args...)
+}
+
+// startAt runs flambeau with its media at one address, where players find it again.
+func startAt(t *testing.T, media string, args ...string) *running {
+	t.Helper()
 	r := &running{t: t, cmd: exec.Command(binary(t), args...)}
-	r.cmd.Env = append(os.Environ(), "FLAMBEAU_LISTEN_MEDIA=127.0.0.1:0", "FLAMBEAU_LISTEN_ADMIN=127.0.0.1:0", "FLAMBEAU_LISTEN_METRICS=127.0.0.1:0")
+	r.cmd.Env = append(os.Environ(), "FLAMBEAU_LISTEN_MEDIA="+media, "FLAMBEAU_LISTEN_ADMIN=127.0.0.1:0", "FLAMBEAU_LISTEN_METRICS=127.0.0.1:0")
 	r.cmd.Dir = t.TempDir()
 	stderr, err := r.cmd.StderrPipe()
 	if err != nil {
