@@ -1,7 +1,7 @@
 # make             builds bin/flambeau
 # make demo        one feed, one process, URLs to open
 # make test        everything that a commit must pass; installs what is missing (Debian, as root)
-# make test-long   the same with five minutes a player
+# make test-long   the same with five minutes a player and twenty kills
 GO ?= go
 
 .PHONY: build demo test test-long lint tools fuzz
@@ -23,7 +23,7 @@ test: tools lint
 	$(GO) test -timeout 9m ./...
 
 test-long: tools lint
-	FLAMBEAU_TEST_PLAY_SECONDS=300 FLAMBEAU_TEST_HOSTILE_MB=500 $(GO) test -count 1 -timeout 60m ./...
+	FLAMBEAU_TEST_PLAY_SECONDS=300 FLAMBEAU_TEST_HOSTILE_MB=500 FLAMBEAU_TEST_KILLS=20 FLAMBEAU_TEST_OUTAGE_SECONDS=60 FLAMBEAU_TEST_PAIR_SEEDS=1000 $(GO) test -count 1 -timeout 90m ./...
 
 # Ten minutes a parser. What is interesting is made small for thirty runs, not for a minute: else a parser of long inputs does nothing else.
 fuzz:

@@ -84,7 +84,6 @@ type world struct {
 	screen *screen
 	agenda []appointment
 	story  []string // what befell it, for whoever has to understand
-	quiet  bool
 
 	generations [2]int // the fewest and the most that its faults justify
 	phase       bool   // and as many more as key frames moved
