@@ -8,7 +8,10 @@ WORKDIR /src
 COPY go.mod go.sum ./
 RUN go mod download
 COPY . .
-ARG VERSION= REVISION= TARGETOS TARGETARCH
+ARG VERSION=
+ARG REVISION=
+ARG TARGETOS
+ARG TARGETARCH
 RUN CGO_ENABLED=0 GOOS=$TARGETOS GOARCH=$TARGETARCH go build -trimpath -buildvcs=false \
       -ldflags "-s -w -X main.version=$VERSION -X main.revision=$REVISION" -o /out/flambeau ./cmd/flambeau \
  && mkdir -p /out/var/lib/flambeau

@@ -16,10 +16,11 @@ install() { # name, package, module, version
 stores=$!
 
 need=""
-for command in ffmpeg chromium node npm; do
+for command in ffmpeg chromium node npm promtool; do
 	command -v $command >/dev/null 2>&1 && continue
 	case $command in
 	node) need="$need nodejs" ;;
+	promtool) need="$need prometheus" ;; # it may start a service of that name, which hurts nobody
 	*) need="$need $command" ;;
 	esac
 done

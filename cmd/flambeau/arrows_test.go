@@ -29,6 +29,7 @@ var arrows = map[string][]string{
 	"storage/s3/s3test":   {},
 	"storage/storagetest": {"storage"},
 	"testdata":            {},
+	"deploy/*":            {},
 	"cmd/flambeau":        {"*"},
 }
 
