@@ -53,6 +53,7 @@ func publishAir(t *testing.T, s storage.Store, air time.Duration) {
 		{ID: "v360", Kind: "video", Codec: "avc1.64001e", Timescale: 90000, SourceTimescale: 90000, Width: 640, Height: 360, FrameRate: timeline.Seconds(25, 1), Range: "SDR", Bandwidth: 600000, Average: 500000},
 	}}
 	shape := &timeline.Shape{Format: 1, Channel: "c", Slot: timeline.Seconds(12, 1), TargetDuration: 12, Part: timeline.Seconds(12, 25), Interval: timeline.Seconds(2, 1), Reference: "v360"}
+	name := timeline.GenerationName{}
 	for n := range slots {
 		if n%day == 0 {
 			g.Number, g.S0, g.T0 = int(n/day), first+n, (first+n)*12*90000
@@ -65,10 +66,13 @@ func publishAir(t *testing.T, s storage.Store, air time.Duration) {
 			opened := &packager.Opened{Generation: g, Inits: []packager.Init{{Rendition: "v360", Hash: g.Renditions[0].Init, Body: []byte(body)}}}
 			if n == 0 {
 				opened.Shape = shape
+			} else {
+				_, hash := g.Encode()
+				name = timeline.GenerationName{Number: g.Number, Hash: hash.Short()}
 			}
 			cuts <- opened
 		}
-		cuts <- &packager.Closed{Rendition: "v360", Body: []byte("segment"), Row: timeline.Row{
+		cuts <- &packager.Closed{Rendition: "v360", Of: name, Body: []byte("segment"), Row: timeline.Row{
 			Slot: first + n, Generation: g.Number, Start: (first + n) * 12 * 90000, Duration: 12 * 90000, Size: 7, Hash: hashOf("segment"),
 			Keys: []timeline.Key{{Offset: 1, Size: 3}},
 		}}

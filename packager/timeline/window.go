@@ -261,7 +261,8 @@ func (w Window) Stretch(rendition string, slot int64) int64 {
 	return g.S0
 }
 
-// Oldest is the oldest slot on which the window's manifests lean: t.Since of it, or of anything older, changes none of them.
+// Oldest is the oldest slot on which the window's manifests lean: t.Since of it, or of anything older, changes none of them. It is the
+// one before the first, or where a Period that is shown began.
 func (w Window) Oldest() int64 {
 	s0 := w.t.record(w.spine[0].Generation).S0
 	oldest := max(w.First-1, s0) // what begins the window begins where that ended
