@@ -2,7 +2,7 @@
 # make demo        one feed, one process, URLs to open
 # make rig         flambeau, a feed, MinIO and Prometheus as processes, URLs to open; RIG='-shift 1000' moves its ports
 # make test        everything that a commit must pass; installs what is missing (Debian, as root)
-# make test-long   the same with five minutes a player
+# make test-long   the same with five minutes a player and twenty kills
 GO ?= go
 
 .PHONY: build demo rig test test-long lint tools fuzz
@@ -26,12 +26,12 @@ tools:
 	@GO="$(GO)" sh testdata/tools.sh
 
 test: tools lint
-	$(GO) test -timeout 9m ./...
+	$(GO) test -timeout 20m -parallel 3 ./...
 
 test-long: tools lint
-	FLAMBEAU_TEST_PLAY_SECONDS=300 $(GO) test -count 1 -timeout 60m ./...
+	FLAMBEAU_TEST_PLAY_SECONDS=300 FLAMBEAU_TEST_HOSTILE_MB=500 FLAMBEAU_TEST_KILLS=20 FLAMBEAU_TEST_OUTAGE_SECONDS=60 FLAMBEAU_TEST_PAIR_SEEDS=1000 $(GO) test -count 1 -timeout 90m ./...
 
-# Ten minutes a parser.
+# Ten minutes a parser. What is interesting is made small for thirty runs, not for a minute: else a parser of long inputs does nothing else.
 fuzz:
 	@for p in $$($(GO) list ./...); do for f in $$($(GO) test -list '^Fuzz' $$p | grep '^Fuzz'); do \
-		$(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime 10m $$p || exit 1; done; done
+		$(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime 10m -fuzzminimizetime 30x -parallel 1 $$p || exit 1; done; done

@@ -38,6 +38,8 @@ const (
 // Follower holds the newest timeline of one channel: the union of what its workers' indexes say.
 //
 //	roots ─► changed? ─► pages not read yet ─► Merge ─► View ─► whoever waits
+//	                                                      ▲
+//	records of generations that are no longer shown ──────┘ afterwards: a cold origin reads a handful of objects and serves
 type Follower struct {
 	channel string
 	store   storage.Store
@@ -55,7 +57,8 @@ type Follower struct {
 	// All below is owned by Run.
 	shape   *timeline.Shape
 	known   timeline.Timeline
-	gens    map[timeline.GenerationName]bool
+	gens    map[timeline.GenerationName]bool // that need not be read any more
+	owed    map[timeline.GenerationName]bool // that have left what is shown, and were not read yet
 	past    past
 	roots   map[string]*root
 	alarmed map[timeline.Conflict]bool
@@ -70,7 +73,7 @@ type Follower struct {
 func NewFollower(s storage.Store, channel string, window time.Duration, log *slog.Logger) *Follower {
 	return &Follower{
 		channel: channel, store: s, window: window, log: log, poke: make(chan struct{}, 1), changed: make(chan struct{}), looked: time.Now(),
-		gens: map[timeline.GenerationName]bool{}, past: newPast(), roots: map[string]*root{}, alarmed: map[timeline.Conflict]bool{}, poll: pollMost,
+		gens: map[timeline.GenerationName]bool{}, owed: map[timeline.GenerationName]bool{}, past: newPast(), roots: map[string]*root{}, alarmed: map[timeline.Conflict]bool{}, poll: pollMost,
 	}
 }
 
@@ -182,6 +185,12 @@ func (f *Follower) look(run context.Context) error {
 	if f.news && !waits {
 		f.show()
 	}
+	if f.view != nil && len(f.owed) > 0 {
+		broken = errors.Join(broken, f.readOwed(ctx))
+		if f.news {
+			f.show()
+		}
+	}
 	if listing == nil && reading == nil && !waits {
 		f.isReady()
 	}
@@ -242,7 +251,7 @@ func (f *Follower) show() {
 		f.fell = true
 		return
 	}
-	v := &View{Channel: f.channel, Window: f.window, Edge: edge, Past: f.past, rendered: map[string]*rendered{}}
+	v := &View{Channel: f.channel, Window: f.window, Edge: edge, Past: f.past, Whole: len(f.owed) == 0, rendered: map[string]*rendered{}}
 	oldest := edge.Slot - f.keep()
 	if w, err := f.known.Window(f.window, rights.Open()); err == nil {
 		oldest = min(oldest, max(w.Oldest(), edge.Slot-keepMost))

@@ -1,9 +1,12 @@
 package origin
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"math"
 	"slices"
 	"strings"
 	"sync"
@@ -15,6 +18,13 @@ import (
 
 // pagePatience is how long it is tried to read a page that the store does not give; then the channel goes on without its rows.
 const pagePatience = 10 * time.Second
+
+const (
+	// readAtOnce is how many pages, or records of generations, are read at the same time; further ones wait.
+	readAtOnce = 8
+	// owedAtOnce is how many records of generations that have left what is shown are read at one look; further ones at the next.
+	owedAtOnce = 64
+)
 
 // root is what a follower knows of one worker's root. It is owned by the follower's Run.
 type root struct {
@@ -165,9 +175,9 @@ func (f *Follower) take(ctx context.Context, changed []fresh) (failed error) {
 	}
 	oldest := f.oldest()
 	for _, n := range changed {
-		generations := f.readGenerations(ctx, n.Generations)
 		f.merge(n.Rows, oldest)
 		late, lost := f.readPages(ctx, n, oldest)
+		generations := f.readGenerations(ctx, f.spoken(n.Generations))
 		failed = errors.Join(failed, late, lost, generations)
 		if late == nil && generations == nil {
 			n.version = n.read
@@ -186,46 +196,68 @@ func (f *Follower) hopes() bool {
 	return false
 }
 
+// pageRead is a page and what came of reading it.
+type pageRead struct {
+	timeline.Page
+	rows []timeline.RenditionRow
+	err  error
+}
+
 // readPages reads those pages that may say something new, each for itself: late is what went wrong with those that are tried
 // again, lost with those that are given up.
 func (f *Follower) readPages(ctx context.Context, n fresh, oldest int64) (late, lost error) {
 	n.prune(n.Pages)
+	var wanted []pageRead
 	for _, page := range n.Pages {
-		if n.pages[page.Key] {
-			continue
-		}
-		if f.has(max(page.First, oldest), page.Last) {
-			n.pages[page.Key] = true
-			continue
-		}
-		err := f.readPage(ctx, page, oldest)
 		switch {
-		case err == nil:
+		case n.pages[page.Key]:
+		case f.has(max(page.First, oldest), page.Last):
 			n.pages[page.Key] = true
-			delete(n.failing, page.Key)
-		case n.hopeless(page.Key, err):
-			n.pages[page.Key], n.lost, f.news = true, append(n.lost, page), true
-			delete(n.failing, page.Key)
-			f.log.Error("page given up", "channel", f.channel, "page", page.Key, "first", page.First, "last", page.Last, "err", err)
-			lost = errors.Join(lost, err)
 		default:
-			late = errors.Join(late, err)
+			wanted = append(wanted, pageRead{Page: page})
+		}
+	}
+	for some := range slices.Chunk(wanted, readAtOnce) {
+		atOnce(some, func(p *pageRead) { p.rows, p.err = f.readPage(ctx, p.Key) })
+		for i := range some {
+			page, err := some[i].Page, some[i].err
+			switch {
+			case err == nil:
+				f.merge(some[i].rows, oldest)
+				n.pages[page.Key] = true
+				delete(n.failing, page.Key)
+			case n.hopeless(page.Key, err):
+				n.pages[page.Key], n.lost, f.news = true, append(n.lost, page), true
+				delete(n.failing, page.Key)
+				f.log.Error("page given up", "channel", f.channel, "page", page.Key, "first", page.First, "last", page.Last, "err", err)
+				lost = errors.Join(lost, err)
+			default:
+				late = errors.Join(late, err)
+			}
+			some[i].rows = nil
 		}
 	}
 	return late, lost
 }
 
-func (f *Follower) readPage(ctx context.Context, page timeline.Page, oldest int64) error {
-	b, _, err := storage.ReadAll(ctx, f.store, page.Key, storage.Get{}, timeline.MaxIndex)
+func atOnce[T any](all []T, do func(*T)) {
+	var doing sync.WaitGroup
+	for i := range all {
+		doing.Go(func() { do(&all[i]) })
+	}
+	doing.Wait()
+}
+
+func (f *Follower) readPage(ctx context.Context, key string) ([]timeline.RenditionRow, error) {
+	b, _, err := storage.ReadAll(ctx, f.store, key, storage.Get{}, timeline.MaxIndex)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	x, err := timeline.DecodeIndex(b)
 	if err != nil {
-		return fmt.Errorf("read %s: %w", page.Key, err)
+		return nil, fmt.Errorf("read %s: %w", key, err)
 	}
-	f.merge(x.Rows, oldest)
-	return nil
+	return x.Rows, nil
 }
 
 // hopeless tells whether to ask once more is no use: pages never change.
@@ -293,21 +325,77 @@ func (f *Follower) has(first, last int64) bool {
 	return true
 }
 
-func (f *Follower) readGenerations(ctx context.Context, names []timeline.GenerationName) (failed error) {
+// spoken are those generations of which some row is known, and what lies between. The others are owed: a channel with a hundred of them
+// behind it is shown first.
+func (f *Follower) spoken(names []timeline.GenerationName) (now []timeline.GenerationName) {
+	oldest := math.MaxInt
+	for _, l := range f.known.Lines {
+		if len(l.Rows) > 0 {
+			oldest = min(oldest, l.Rows[0].Generation)
+		}
+	}
 	for _, name := range names {
-		if name.Hash == "" || f.gens[name] {
-			continue
+		switch {
+		case name.Hash == "" || f.gens[name]:
+		case name.Number >= oldest:
+			now = append(now, name)
+			delete(f.owed, name)
+		default:
+			f.owed[name] = true
 		}
-		g, err := f.readGeneration(ctx, name)
-		if err != nil {
-			failed = errors.Join(failed, err)
-			continue
+	}
+	return now
+}
+
+// readOwed reads records that are owed, the newest first. One that is not there, or is none, never will be: it is owed no more.
+func (f *Follower) readOwed(ctx context.Context) error {
+	names := slices.SortedFunc(maps.Keys(f.owed), func(a, b timeline.GenerationName) int {
+		return cmp.Or(b.Number-a.Number, strings.Compare(a.Hash, b.Hash))
+	})
+	return f.readGenerations(ctx, names[:min(len(names), owedAtOnce)])
+}
+
+// record is a generation's name and what came of reading it.
+type record struct {
+	name timeline.GenerationName
+	timeline.Generation
+	err error
+}
+
+func (f *Follower) readGenerations(ctx context.Context, names []timeline.GenerationName) (failed error) {
+	for some := range slices.Chunk(names, readAtOnce) {
+		records := make([]record, len(some))
+		for i, name := range some {
+			records[i].name = name
 		}
-		f.known, f.past = f.known.With(g), f.past.with(g)
-		f.gens[name], f.news = true, true
+		atOnce(records, func(r *record) { r.Generation, r.err = f.readGeneration(ctx, r.name) })
+		for _, r := range records {
+			if r.err != nil {
+				failed = errors.Join(failed, r.err)
+				if f.owed[r.name] && (errors.Is(r.err, storage.ErrNotExist) || errors.Is(r.err, errNoRecord)) {
+					f.settled(r.name)
+				}
+				continue
+			}
+			f.known, f.past = f.known.With(r.Generation), f.past.with(r.Generation)
+			f.news = true
+			f.settled(r.name)
+		}
 	}
 	return failed
 }
+
+// settled notes that a generation need not be read any more.
+func (f *Follower) settled(name timeline.GenerationName) {
+	f.gens[name] = true
+	if f.owed[name] {
+		delete(f.owed, name)
+		f.news = true
+	}
+}
+
+// errNoRecord: what stands under a generation's name is not its record.
+var errNoRecord = errors.New("origin: no record of that generation")
 
 func (f *Follower) readGeneration(ctx context.Context, name timeline.GenerationName) (timeline.Generation, error) {
 	key := timeline.AnchorKeyNamed(f.channel, name)
@@ -320,7 +408,7 @@ func (f *Follower) readGeneration(ctx context.Context, name timeline.GenerationN
 		err = fmt.Errorf("it says that it is %d", g.Number)
 	}
 	if err != nil {
-		return g, fmt.Errorf("read %s: %w", key, err)
+		return g, fmt.Errorf("read %s: %w: %w", key, errNoRecord, err)
 	}
 	return g, nil
 }

@@ -148,6 +148,10 @@ func (s *Server) refuse(w http.ResponseWriter, r *http.Request, err error) (int,
 	for _, of := range []string{"ETag", "Content-Encoding", "Vary"} {
 		h.Del(of) // they were of what is not sent now
 	}
+	if no.code != http.StatusRequestedRangeNotSatisfiable {
+		h.Del("Accept-Ranges")
+		h.Del("Content-Range")
+	}
 	h.Set("Content-Type", "text/plain; charset=utf-8")
 	h.Set("X-Content-Type-Options", "nosniff")
 	if no.cache == "" {
@@ -364,15 +368,34 @@ func (s *Server) object(w http.ResponseWriter, r *http.Request, q request) (int,
 	if v == nil {
 		return 0, 0, notYet("%s has not published anything yet", q.channel)
 	}
+	if !v.Whole && !v.names(q) {
+		held, err := s.hold(r, s.Channels[q.channel], firstWait, func(v *View) bool { return v.Whole || v.names(q) })
+		if err != nil {
+			return 0, 0, err
+		}
+		v = held
+	}
 	kind, ok := v.kind(q.rendition)
 	if !ok {
 		return 0, 0, unknown()
 	}
-	key, age, err := s.locate(r, v, q)
+	at, err := s.locate(r, v, q)
 	if err != nil {
 		return 0, 0, err
 	}
-	o, err := s.Store.Get(r.Context(), key, storage.Get{})
+	h := w.Header()
+	h.Set("Content-Type", contentType(q.kind, kind == "audio"))
+	h.Set("Cache-Control", "public, max-age="+strconv.FormatInt(max(1, int64(at.age/time.Second)), 10)+", immutable")
+	// A name stands for its bytes for ever, so the name is the tag.
+	etag := `"` + q.rendition + "-" + strings.TrimSuffix(strings.TrimSuffix(q.name, ".m4s"), ".mp4") + `"`
+	h.Set("ETag", etag)
+	if at.indexed && matches(r.Header.Get("If-None-Match"), etag) {
+		return s.unchanged(w)
+	}
+	if at.size > 0 && r.Method == http.MethodHead {
+		return s.head(w, r, at.size, etag)
+	}
+	o, err := s.Store.Get(r.Context(), at.key, storage.Get{})
 	if errors.Is(err, storage.ErrNotExist) {
 		return 0, 0, notFound("no such segment")
 	}
@@ -389,58 +412,63 @@ func (s *Server) object(w http.ResponseWriter, r *http.Request, q request) (int,
 			return 0, 0, isGap(q.slot)
 		}
 	}
-	h := w.Header()
-	h.Set("Content-Type", contentType(q.kind, kind == "audio"))
-	h.Set("Cache-Control", "public, max-age="+strconv.FormatInt(max(1, int64(age/time.Second)), 10)+", immutable")
-	// A name stands for its bytes for ever, so the name is the tag.
-	etag := `"` + q.rendition + "-" + strings.TrimSuffix(strings.TrimSuffix(q.name, ".m4s"), ".mp4") + `"`
-	h.Set("ETag", etag)
-	return s.file(w, r, o, etag)
+	return s.file(w, r, at.key, &o, etag)
 }
 
-// locate finds the object that a URL names, and how long its answer may be kept.
-func (s *Server) locate(r *http.Request, v *View, q request) (key string, age time.Duration, err error) {
+// location is where the object is that a URL names, and what the view knows of it.
+type location struct {
+	key     string
+	age     time.Duration // how long its answer may be kept
+	indexed bool          // an index names it, so it is there; of others only the store knows
+	size    int64         // as the index says; 0: it does not
+}
+
+// locate finds the object that a URL names.
+func (s *Server) locate(r *http.Request, v *View, q request) (location, error) {
 	if q.kind == "init" {
 		hash, ok := v.initHash(q.rendition, q.hash)
 		if !ok {
-			return "", 0, unknown()
+			return location{}, unknown()
 		}
-		return timeline.InitKey(q.channel, q.rendition, hash), min(maxObjectAge, s.Archive), nil
+		return location{key: timeline.InitKey(q.channel, q.rendition, hash), age: min(maxObjectAge, s.Archive), indexed: true}, nil
 	}
-	start, err := s.segment(r, v, q)
+	start, row, err := s.segment(r, v, q)
 	if err != nil {
-		return "", 0, err
+		return location{}, err
 	}
-	return timeline.SegmentKey(q.channel, q.rendition, q.slot), min(maxObjectAge, s.Archive-time.Since(start)), nil
+	return location{
+		key: timeline.SegmentKey(q.channel, q.rendition, q.slot), age: min(maxObjectAge, s.Archive-time.Since(start)),
+		indexed: row.Size > 0, size: row.Size,
+	}, nil
 }
 
 func isGap(slot int64) error { return notFound("slot %d is a gap", slot) }
 
 // segment decides from arithmetic whether a slot can be there, and holds a request that is a little early. It returns the media
-// time at which the slot begins.
-func (s *Server) segment(r *http.Request, v *View, q request) (time.Time, error) {
+// time at which the slot begins, and its row if the view has it.
+func (s *Server) segment(r *http.Request, v *View, q request) (start time.Time, row timeline.Row, err error) {
 	decided := func(v *View) bool { return v.knows(q.rendition, q.slot) != notThere }
 	if !decided(v) {
 		if q.slot > v.Edge.Slot+1 {
-			return time.Time{}, notYet("slot %d is %d slots early", q.slot, q.slot-v.Edge.Slot)
+			return start, row, notYet("slot %d is %d slots early", q.slot, q.slot-v.Edge.Slot)
 		}
 		slot := time.Duration(v.Timeline.Shape.Slot.Float() * float64(time.Second))
 		held, err := s.hold(r, s.Channels[q.channel], holdSlots*slot, decided)
 		if err != nil {
-			return time.Time{}, err
+			return start, row, err
 		}
 		v = held
 	}
 	switch v.knows(q.rendition, q.slot) {
 	case notThere:
-		return time.Time{}, notYet("slot %d is not there yet", q.slot)
+		return start, row, notYet("slot %d is not there yet", q.slot)
 	case neverWill:
-		return time.Time{}, notFound("slot %d is none of %s", q.slot, q.rendition)
+		return start, row, notFound("slot %d is none of %s", q.slot, q.rendition)
 	case there:
-		if row, _ := v.Timeline.Row(q.rendition, q.slot); row.Flags.Has(timeline.Gap) {
-			return time.Time{}, isGap(q.slot)
+		if row, _ = v.Timeline.Row(q.rendition, q.slot); row.Flags.Has(timeline.Gap) {
+			return start, row, isGap(q.slot)
 		}
 	}
 	g := v.Timeline.Newest()
-	return timeline.UTC(g.Nominal(v.Timeline.Shape, q.slot, g.Timescale), g.Timescale), nil
+	return timeline.UTC(g.Nominal(v.Timeline.Shape, q.slot, g.Timescale), g.Timescale), row, nil
 }

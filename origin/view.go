@@ -23,6 +23,7 @@ type View struct {
 	End      time.Time    // media time at which the last slot that is shown ends; zero: none is
 	Seen     time.Time    // when this process first saw that edge
 	Past     past
+	Whole    bool // Past knows all that there was; an origin that has just started reads it after the rest
 
 	mu       sync.Mutex
 	rendered map[string]*rendered
@@ -131,6 +132,15 @@ func (v *View) kind(id string) (string, bool) {
 	}
 	kind, ok := v.Past.kinds[id]
 	return kind, ok
+}
+
+// names tells whether what a URL names is known here.
+func (v *View) names(q request) bool {
+	_, ok := v.kind(q.rendition)
+	if ok && q.kind == "init" {
+		_, ok = v.initHash(q.rendition, q.hash)
+	}
+	return ok
 }
 
 // initHash finds the whole hash of an initialization segment by the start of it that stands in URLs.

@@ -119,8 +119,10 @@ type Channel struct {
 	ends     map[string]int64 // the same of each rendition, where that is known, in its own ticks
 	arrived  time.Time        // of the last sample that was taken
 
-	loss timeline.Loss
-	out  []Cut
+	turns turns
+	drift drift
+	loss  timeline.Loss
+	out   []Cut
 }
 
 // boundary is where a slot begins, for everybody.
@@ -151,6 +153,7 @@ func (c *Channel) Push(e media.Event) []Cut {
 	case media.Begin:
 		c.begin(e)
 	case *media.Sample:
+		c.turns.saw(e, sourceTimescale(c.tracks, e.Track))
 		c.sample(e)
 	case media.Lost:
 		c.missed(e)
@@ -211,7 +214,7 @@ func (c *Channel) sample(s *media.Sample) {
 		c.collect(s)
 		return
 	}
-	if c.change != "" && s.Track == c.newReference() && s.Key && sane(s) {
+	if c.change != "" && c.turns.left() && s.Track == c.newReference() && s.Key && sane(s) {
 		if c.goesOn(s) {
 			c.turnGeneration(c.change, true, []*media.Sample{s})
 		} else {
@@ -240,6 +243,10 @@ func (c *Channel) sample(s *media.Sample) {
 	case bad:
 		c.lose(s, "timestamp")
 	case suspect:
+		if !c.turns.left() {
+			c.lose(s, "flapping")
+			return
+		}
 		c.suspects = append(c.suspects, s)
 		if c.isJump(s) {
 			waiting := c.suspects
@@ -258,6 +265,7 @@ func (c *Channel) take(l *lane, s *media.Sample) {
 	c.arrived = s.Arrived
 	t := l.time(s)
 	if l == c.ref {
+		c.drift.saw(t, c.gen.Timescale)
 		c.cutReference(t)
 	} else {
 		l.held = append(l.held, t)
@@ -300,6 +308,10 @@ func (c *Channel) isStale(track int) bool {
 }
 
 func (c *Channel) waitForChange(s *media.Sample) {
+	if !c.turns.left() {
+		c.lose(s, "flapping")
+		return
+	}
 	if len(c.ahead) >= openingSamples || c.heldPast+len(s.Data) > openingBytes {
 		c.lose(s, "generation_not_begun")
 		return
@@ -342,6 +354,7 @@ func (c *Channel) turnGeneration(why string, sameClock bool, first []*media.Samp
 	}
 	first = append(over, first...)
 	c.ahead, c.heldPast, c.change, c.pending = nil, 0, "", ""
+	c.turns.used++
 	c.opening = newOpening(why)
 	c.opening.doubtful = doubtful
 	c.opening.sameClock = sameClock

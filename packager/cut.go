@@ -38,6 +38,7 @@ type Closed struct {
 	Whole     bool  // its worker saw every track without loss, from before it could be cut up to what closed it
 	Of        timeline.GenerationName
 	Arrived   time.Time // when the last frame of it came in; zero for a tombstone
+	Drift     drift     // of the reference, while the slot was open
 }
 
 // Lost names what is not in the archive.

@@ -234,12 +234,17 @@ func (l *lane) insertKey(k timeline.Key) {
 // turn closes the open slot and opens that of b. next is the sample that begins it, if there is one.
 //
 // The last frame lasts until the next one, and where that comes late, until the cut: a hole makes no segment longer than the slot
-// (RFC 8216, 4.3.3.1), and is named.
+// (RFC 8216, 4.3.3.1), and is named. A picture stands until then; a frame of sound is heard only as long as it is: players that are
+// told that it lasts until the cut run dry in the midst of what they take for buffered, and some never look for what comes behind.
 func (l *lane) turn(c *Channel, b boundary, next *timed) {
 	until := int64(-1)
 	if next != nil && next.at > l.last {
 		until = next.at
-		if most := max(timeline.CeilRescale(b.at, l.refTS, l.r.Timescale), l.last+l.usual); until > most && !l.empty {
+		most := max(timeline.CeilRescale(b.at, l.refTS, l.r.Timescale), l.last+l.usual)
+		if until > most && l.kind == media.Audio {
+			most = l.last + l.usual
+		}
+		if until > most && !l.empty {
 			c.lossOn(l, "hole", most, until)
 			until = most
 		}
@@ -273,6 +278,9 @@ func (l *lane) close(c *Channel, until int64) {
 		}
 		e = seal(l.body, c.gen, timeline.RenditionRow{Rendition: l.r.ID, Row: row})
 		out.Arrived, out.Frames = l.arrived, l.frames
+		if l == c.ref {
+			out.Drift = c.drift.told()
+		}
 		l.size = len(e.body)
 	}
 	out.Row, out.Body = e.Row, e.body

@@ -7,6 +7,17 @@ import (
 	"flambeau/packager/timeline"
 )
 
+// lossEntries is how many kinds of loss one record names. Then it is sent off, and another is begun: a feed that calls its tracks
+// something else with every table would else make one that nobody reads (timeline.MaxRecord).
+const lossEntries = 1024
+
+func (c *Channel) book(e timeline.LossEntry) {
+	c.loss.Add(e)
+	if len(c.loss.Entries) >= lossEntries {
+		c.report()
+	}
+}
+
 // missed books what the demuxer says did not arrive.
 func (c *Channel) missed(m media.Lost) {
 	e := timeline.LossEntry{Track: m.Track, Reason: m.Reason, Units: int64(m.Count), First: int64(m.At), Last: int64(m.At), Timescale: sourceTimescale(c.tracks, m.Track)}
@@ -21,7 +32,7 @@ func (c *Channel) missed(m media.Lost) {
 			e.Rendition, e.First, e.Last, e.Timescale = l.r.ID, at, at, l.r.Timescale
 		}
 	}
-	c.loss.Add(e)
+	c.book(e)
 }
 
 // lose books a sample that is not going to be in the archive.
@@ -38,7 +49,7 @@ func (c *Channel) lose(s *media.Sample, reason string) {
 		}
 		e.Rendition, e.First, e.Last, e.Timescale, e.Duration = l.r.ID, at, at, l.r.Timescale, l.usual
 	}
-	c.loss.Add(e)
+	c.book(e)
 }
 
 func (c *Channel) loseAll(samples []*media.Sample, reason string) {
@@ -49,7 +60,7 @@ func (c *Channel) loseAll(samples []*media.Sample, reason string) {
 
 // lossOn books a stretch of media time, in ticks of the lane, of which nothing came.
 func (c *Channel) lossOn(l *lane, reason string, from, to int64) {
-	c.loss.Add(timeline.LossEntry{Track: l.track, Rendition: l.r.ID, Reason: reason, Units: 1, First: from, Last: max(from, to), Timescale: l.r.Timescale, Duration: max(0, to-from)})
+	c.book(timeline.LossEntry{Track: l.track, Rendition: l.r.ID, Reason: reason, Units: 1, First: from, Last: max(from, to), Timescale: l.r.Timescale, Duration: max(0, to-from)})
 }
 
 func sourceTimescale(tracks []media.Track, id int) uint32 {

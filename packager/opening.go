@@ -527,7 +527,7 @@ func initFor(t media.Track, timescale uint32) ([]byte, error) {
 }
 
 func (c *Channel) refuse(t media.Track, reason string) {
-	c.loss.Add(timeline.LossEntry{Track: t.ID, Reason: reason, Units: 1, Timescale: t.Timescale})
+	c.book(timeline.LossEntry{Track: t.ID, Reason: reason, Units: 1, Timescale: t.Timescale})
 }
 
 // firstSample is a track's first at or after the generation's beginning; of pictures, its first key frame. One that is far from where the

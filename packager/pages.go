@@ -13,7 +13,10 @@ import (
 	"flambeau/storage"
 )
 
-// page moves rows that have become old out of the root into minute pages, those into hours and those into days.
+// fiveMinutes is what minute pages are gathered into, still as minute pages: an origin that starts reads a window of them.
+const fiveMinutes = 300
+
+// page moves rows that have become old out of the root into minute pages, those into fives, those into hours and those into days.
 func (p *Publisher) page(ctx context.Context) error {
 	edge := int64(0)
 	for _, r := range p.index.Rows {
@@ -38,10 +41,14 @@ func (p *Publisher) page(ctx context.Context) error {
 		}
 	}
 	p.index.Rows = slices.DeleteFunc(p.index.Rows, old)
-	if err := p.rollUp(ctx, "minute", "hour", 3600, edge); err != nil {
+	paged := edge - int64(rootRows/time.Second) // up to here there are pages
+	if err := p.rollUp(ctx, "minute", "minute", fiveMinutes, paged); err != nil {
 		return err
 	}
-	return p.rollUp(ctx, "hour", "day", 86400, edge)
+	if err := p.rollUp(ctx, "minute", "hour", 3600, paged-int64(rootRows/time.Second)); err != nil {
+		return err
+	}
+	return p.rollUp(ctx, "hour", "day", 86400, paged-int64(rootRows/time.Second))
 }
 
 func (p *Publisher) second(r timeline.RenditionRow) int64 {
@@ -90,15 +97,18 @@ func (p *Publisher) putRevision(ctx context.Context, span string, t int64, rows 
 	}
 }
 
-// rollUp merges the pages of one span into those of a longer one, where that is over.
-func (p *Publisher) rollUp(ctx context.Context, from, to string, seconds, edge int64) error {
+// rollUp merges the pages of one span into those of a longer one, where that was over at an instant.
+func (p *Publisher) rollUp(ctx context.Context, from, to string, seconds, over int64) error {
 	groups := map[int64][]timeline.Page{}
 	for _, page := range p.index.Pages {
-		if span, t, ok := timeline.ParsePageKey(p.Channel, page.Key); ok && span == from && t-t%seconds+seconds <= edge-2*int64(rootRows/time.Second) {
+		if span, t, ok := timeline.ParsePageKey(p.Channel, page.Key); ok && span == from && t-t%seconds+seconds <= over {
 			groups[t-t%seconds] = append(groups[t-t%seconds], page)
 		}
 	}
 	for _, t := range slices.Sorted(maps.Keys(groups)) {
+		if from == to && len(groups[t]) == 1 {
+			continue // it is gathered already
+		}
 		var rows []timeline.RenditionRow
 		for _, page := range groups[t] {
 			more, err := p.readPage(ctx, page.Key)

@@ -31,17 +31,20 @@ func (p *Publisher) putPaired(ctx context.Context, b *batch, o object, body []by
 	if !o.Whole {
 		p.waitForRival(ctx, b, o)
 	}
-	if there, ok, _ := p.chain.at(o.Row.Rendition, o.Row.Slot); ok && there.name == o.Of && there.Hash == o.Row.Hash {
+	there, known, _ := p.chain.at(o.Row.Rendition, o.Row.Slot)
+	if known && there.name == o.Of && there.Hash == o.Row.Hash {
 		return o, nil // the rival has put it, and said so
 	}
-	err := p.create(ctx, o.Key, body)
-	if err == nil {
-		p.standsIn(o, o.Row)
-		return o, nil
-	}
-	var diverged *DivergenceError
-	if !errors.As(err, &diverged) {
-		return o, err
+	if !known {
+		err := p.create(ctx, o.Key, body)
+		if err == nil {
+			p.standsIn(o, o.Row)
+			return o, nil
+		}
+		var diverged *DivergenceError
+		if !errors.As(err, &diverged) {
+			return o, err
+		}
 	}
 	e, err := p.stored(ctx, o.Row.Rendition, o.Row.Slot)
 	if err != nil {

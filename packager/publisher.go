@@ -25,7 +25,8 @@ const (
 	// putRetryFirst and putRetryMost bound the wait between two tries of one put. It is tried until the store takes it.
 	putRetryFirst = 100 * time.Millisecond
 	putRetryMost  = 5 * time.Second
-	// putTimeout is what one try may take.
+	// putLeast and putTimeout bound what one try may take.
+	putLeast   = 4 * time.Second
 	putTimeout = 15 * time.Second
 )
 
@@ -258,6 +259,9 @@ func (p *Publisher) spoolAll(ctx context.Context, cuts <-chan Cut, released func
 		p.named(b.losses)
 		for _, cut := range batch {
 			b.held += weight(cut)
+			if c, ok := cut.(*Closed); ok {
+				p.drifted(c)
+			}
 		}
 		p.spool(b, released)
 	}
@@ -740,10 +744,18 @@ func (p *Publisher) create(ctx context.Context, key string, body []byte) error {
 	})
 }
 
+// tryLimit is one and a half slots, so that a store that hangs is asked again before much has piled up.
+func (p *Publisher) tryLimit() time.Duration {
+	if p.shape == nil {
+		return putTimeout
+	}
+	return min(max(time.Duration(1.5*p.shape.Slot.Float()*float64(time.Second)), putLeast), putTimeout)
+}
+
 // insist tries until the store says yes, or no for good.
 func (p *Publisher) insist(ctx context.Context, key string, try func(context.Context) error) error {
 	for wait := putRetryFirst; ; wait = min(2*wait, putRetryMost) {
-		tctx, cancel := context.WithTimeout(ctx, putTimeout)
+		tctx, cancel := context.WithTimeout(ctx, p.tryLimit())
 		err := try(tctx)
 		cancel()
 		var diverged *DivergenceError

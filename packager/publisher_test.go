@@ -381,7 +381,7 @@ func TestADayOfAirIsInAHandfulOfPages(t *testing.T) {
 	if rows += len(p.index.Rows); rows != slots {
 		t.Errorf("%d rows in all, %d were published", rows, slots)
 	}
-	if len(p.index.Rows) > 100 || spans["day"] != 1 || spans["hour"] > 24 || spans["minute"] > 66 {
+	if len(p.index.Rows) > 100 || spans["day"] != 1 || spans["hour"] > 24 || spans["minute"] > 20 {
 		t.Errorf("%d rows in the root, pages: %v", len(p.index.Rows), spans)
 	}
 }

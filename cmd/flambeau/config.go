@@ -18,6 +18,7 @@ type Config struct {
 	Worker   string // this worker's name in its index
 	Store    StoreConfig
 	Spool    SpoolConfig
+	Cache    CacheConfig
 	Listen   ListenConfig
 	Workers  []string // edge addresses, for origins apart
 	Channels []ChannelConfig
@@ -33,6 +34,11 @@ type StoreConfig struct {
 // SpoolConfig is where a worker keeps what the store has not taken yet. A file store needs none.
 type SpoolConfig struct {
 	Dir  string
+	Size int64 // bytes
+}
+
+// CacheConfig is what an origin keeps in memory of what it has read. A file store needs none.
+type CacheConfig struct {
 	Size int64 // bytes
 }
 
@@ -87,6 +93,7 @@ func defaultConfig() Config {
 	return Config{
 		Worker: workerName(os.Hostname()),
 		Spool:  SpoolConfig{Dir: "./flambeau-spool", Size: 10 << 30},
+		Cache:  CacheConfig{Size: 256 << 20},
 		Listen: ListenConfig{Media: ":8080", Admin: "127.0.0.1:8081", Metrics: ":8082"},
 	}
 }

@@ -99,8 +99,10 @@ func loadConfig(file string, environ []string) loaded {
 
 // idle are the keys that change nothing where they stand.
 func (r *reader) idle(s StoreConfig) (ws []Problem) {
-	if at, ok := r.places["spool"]; ok && s.Kind == "file" {
-		ws = append(ws, Problem{at, "spool: not used, a file store needs none"})
+	for _, key := range []string{"spool", "cache"} {
+		if at, ok := r.places[key]; ok && s.Kind == "file" {
+			ws = append(ws, Problem{at, key + ": not used, a file store needs none"})
+		}
 	}
 	return ws
 }

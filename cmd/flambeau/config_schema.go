@@ -22,6 +22,9 @@ func (d *draft) schema() section {
 			{"dir", text(&d.Spool.Dir, parseFolder)},
 			{"size", text(&d.Spool.Size, parseSize)},
 		}},
+		{"cache", section{
+			{"size", text(&d.Cache.Size, parseCache)},
+		}},
 		{"listen", section{
 			{"media", text(&d.Listen.Media, parseListen)},
 			{"admin", text(&d.Listen.Admin, parseListen)},

@@ -55,6 +55,7 @@ channels:
 		Worker: "venue-2",
 		Store:  StoreConfig{Kind: "file", Dir: "/srv/live"},
 		Spool:  SpoolConfig{Dir: "./flambeau-spool", Size: 10 << 30},
+		Cache:  CacheConfig{Size: 256 << 20},
 		Listen: ListenConfig{Media: "[::1]:80", Admin: "127.0.0.1:8081", Metrics: "metrics.local:9000"},
 		Channels: []ChannelConfig{
 			{ID: "curling-a", Title: "Curling, sheet A", Segment: 6 * time.Second, Part: 500 * time.Millisecond, Window: 15 * time.Minute, Archive: 24 * time.Hour,
@@ -89,8 +90,8 @@ func TestEachMistakeIsNamedWithItsPlace(t *testing.T) {
 		"misspelt in braces":              {sound + "listen: { metrcs: \":1\" }\n", `f.yml:6:11: unknown key "metrcs", did you mean "metrics"?`},
 		"in capitals":                     {with("store:", "Store:"), `f.yml:1:1: unknown key "Store", did you mean "store"?`},
 		"like nothing that is known":      {sound + "spool: { frobnicate: 1 }\n", `f.yml:6:10: unknown key "frobnicate": want dir or size`},
-		"at the wrong level":              {sound + "segment: 4s\n", `f.yml:6:1: unknown key "segment": want worker, store, spool, listen, workers, defaults, channels, broadcasters or keys`},
-		"a number as key":                 {sound + "1: x\n", `f.yml:6:1: unknown key "1": want worker, store, spool, listen, workers, defaults, channels, broadcasters or keys`},
+		"at the wrong level":              {sound + "segment: 4s\n", `f.yml:6:1: unknown key "segment": want worker, store, spool, cache, listen, workers, defaults, channels, broadcasters or keys`},
+		"a number as key":                 {sound + "1: x\n", `f.yml:6:1: unknown key "1": want worker, store, spool, cache, listen, workers, defaults, channels, broadcasters or keys`},
 		"given twice":                     {sound + store + "\n", `f.yml:6:1: key "store" is given twice, first on line 1`},
 		"given twice in braces":           {sound + "listen: { media: \":1\", media: \":2\" }\n", `f.yml:6:24: key "media" is given twice, first on line 6`},
 		"store missing":                   {with(store, ""), `f.yml:1:1: key "store" is missing`},
@@ -109,6 +110,7 @@ func TestEachMistakeIsNamedWithItsPlace(t *testing.T) {
 		"two listeners on port 0":         {sound + "listen: { media: \":0\", metrics: \":0\" }\n", ``},
 		"a byte order mark and CRLF":      {"\ufeff" + strings.ReplaceAll(sound, "\n", "\r\n"), ``},
 		"a spool that is not used":        {sound + "spool: { dir: /x, size: 512MiB }\n", ``},
+		"a cache that is not used":        {sound + "cache: { size: 64MiB }\n", ``},
 		"empty lists of what is not done": {sound + "workers: []\nkeys: []\nlisten: { edge: \"\" }\n", ``},
 
 		// types
@@ -154,6 +156,7 @@ func TestEachMistakeIsNamedWithItsPlace(t *testing.T) {
 		"a segment grown too long": {strings.Replace(with(id, id+"\n    segment: 10s"), "channels:", "defaults: { window: 30s }\nchannels:", 1), `f.yml:5:14: window 30s is less than 6 segments of 10s: want at least 1m`},
 		"an archive below window":  {sound + "defaults: { archive: 10m }\n", `f.yml:6:22: archive 10m is less than the window of 15m`},
 		"an archive of ages":       {sound + "defaults: { archive: 1000000h }\n", `f.yml:6:22: archive: 1000000h is outside 6s to 87840h`},
+		"a cache for nothing":      {sound + "cache: { size: 63MiB }\n", `f.yml:6:16: size: 63MiB is too little: want at least 64 MiB`},
 		"a size without unit":      {sound + "spool: { size: 10G }\n", `f.yml:6:16: size: "10G" is not a size: want one such as 512MiB or 10GiB`},
 		"an address without port":  {sound + "listen: { media: localhost }\n", `f.yml:6:18: media: "localhost" is not an address: want one such as ":8080" or "127.0.0.1:8081"`},
 		"a port too high":          {sound + "listen: { media: \":65536\" }\n", `f.yml:6:18: media: ":65536": port "65536", want 0 to 65535`},
@@ -305,7 +308,7 @@ func TestAMistakeInTheEnvironmentNamesTheVariable(t *testing.T) {
 }
 
 func TestWhatChangesNothingIsWarnedOf(t *testing.T) {
-	l, problems := load(t, sound+"spool: { dir: /x }\n", "FLAMBEAU_STROE=x", "FLAMBEAU_CHANNELS=x", "FLAMBEAUX=x")
+	l, problems := load(t, sound+"spool: { dir: /x }\ncache: { size: 1GiB }\n", "FLAMBEAU_STROE=x", "FLAMBEAU_CHANNELS=x", "FLAMBEAUX=x")
 	if problems != "" {
 		t.Fatal(problems)
 	}
@@ -313,6 +316,7 @@ func TestWhatChangesNothingIsWarnedOf(t *testing.T) {
 		"FLAMBEAU_CHANNELS: no such key; lists come from the file only",
 		"FLAMBEAU_STROE: no such key, did you mean FLAMBEAU_STORE?",
 		"f.yml:6:8: spool: not used, a file store needs none",
+		"f.yml:7:8: cache: not used, a file store needs none",
 	}
 	if diff := cmp.Diff(want, l.warnings()); diff != "" {
 		t.Error(diff)
@@ -415,7 +419,7 @@ func TestTheExampleIsSoundAndGivesTheDefaults(t *testing.T) {
 }
 
 func TestTheExampleShowsEveryKeyAndItsDefaults(t *testing.T) {
-	commented := map[string]bool{"spool": true, "spool.dir": true, "spool.size": true, "broadcasters": true, "keys": true}
+	commented := map[string]bool{"spool": true, "spool.dir": true, "spool.size": true, "cache": true, "cache.size": true, "broadcasters": true, "keys": true}
 	text := example(t)
 	r := &reader{file: "example", places: map[string]place{}, fromEnv: map[string]bool{}}
 	tree, err := parseYAML(text)

@@ -78,6 +78,17 @@ func parseSize(s string) (int64, error) {
 	return n << map[string]int{"MiB": 20, "GiB": 30, "TiB": 40}[m[2]], err // 9999999 TiB still fit 63 bits
 }
 
+// minCache is the smallest cache. An object of more than an eighth of a cache is not kept: 8 MiB are four seconds at 16 Mb/s.
+const minCache = 64 << 20
+
+func parseCache(s string) (int64, error) {
+	n, err := parseSize(s)
+	if err == nil && n < minCache {
+		return 0, fmt.Errorf("%s is too little: want at least %d MiB", s, minCache>>20)
+	}
+	return n, err
+}
+
 func parseFolder(s string) (string, error) {
 	if s == "" || strings.ContainsFunc(s, unicode.IsControl) {
 		return "", fmt.Errorf("%q is not a folder", s)

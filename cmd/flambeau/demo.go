@@ -33,7 +33,7 @@ func demo(ctx context.Context, e env, o demoOptions) error {
 			Window: 15 * time.Minute, Archive: 408 * time.Hour, Inputs: []InputConfig{{URL: "demo:"}},
 		}},
 	}
-	log := slog.New(slog.NewTextHandler(e.stderr, nil))
+	log := slog.New(newQuiet(slog.NewTextHandler(e.stderr, nil)))
 	feed := file.New(file.Config{Open: file.FromBytes(testdata.Demo), Name: "demo", Loop: true, Ahead: demoAhead})
 	p, err := newProcess(ctx, log, c, "all", map[string][]ingest.Source{"demo": {feed}})
 	if err != nil {

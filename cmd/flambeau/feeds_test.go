@@ -909,6 +909,9 @@ func mutated(ts []byte, dice *rand.Rand) []byte {
 	for range 1 + dice.IntN(8) {
 		damage := damages[dice.IntN(len(damages))]
 		for range 1 + dice.IntN(1<<dice.IntN(9)) {
+			if len(b) < 20*188 {
+				return b // too little is left to be broken
+			}
 			b = damage(b, dice)
 		}
 	}

@@ -1,14 +1,15 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -21,44 +22,103 @@ func kills() int {
 	return 3
 }
 
-// TestKilledAndStartedAgainUnderAFeed kills the process at random moments while a feed comes in, and starts it again at once. Numbers go on
-// in the same generation, nothing is listed twice or otherwise than before, the holes are gaps, and the store holds every promise.
+const (
+	// killedFor is what may be missing after a kill: the slot that was open, what passes until the process is back on a busy machine, and
+	// what comes before the next key frame.
+	killedFor = 6 * time.Second
+	// killedPatience is how much longer than that a player may stand.
+	killedPatience = 3 * time.Second
+)
+
+// TestKilledAndStartedAgainUnderAFeed kills the process at random moments while a feed comes in and hls.js plays, and starts it again at
+// once. Numbers go on in the same generation, nothing is listed twice or otherwise than before, the holes are gaps, the store holds every
+// promise, and the player plays on by itself after each.
 func TestKilledAndStartedAgainUnderAFeed(t *testing.T) {
-	t.Parallel()
-	dice := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 1))
-	port := freeUDP(t)
-	file := configure(t, t.TempDir(), fmt.Sprintf("udp://127.0.0.1:%d", port))
-	seconds := 12 + 8*kills()
-	sender := exec.Command("ffmpeg", "-v", "error", "-re", "-f", "lavfi", "-i", "testsrc2=size=320x180:rate=25", "-re", "-f", "lavfi", "-i", "sine=sample_rate=48000", "-t", strconv.Itoa(seconds),
-		"-c:v", "libx264", "-preset", "ultrafast", "-g", "50", "-keyint_min", "50", "-sc_threshold", "0", "-pix_fmt", "yuv420p", "-c:a", "aac", "-f", "mpegts", fmt.Sprintf("udp://127.0.0.1:%d?pkt_size=1316", port))
-	if err := sender.Start(); err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		sender.Process.Kill()
-		sender.Wait()
-	}()
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	dice := rand.New(rand.NewPCG(seed, 1))
+	a := air{port: freeUDP(t), speed: 1}
+	file := configure(t, t.TempDir(), fmt.Sprintf("udp://127.0.0.1:%d", a.port))
+	a.ts = encode(t, "320x180", 40+12*kills(), 10)
+	media := freeTCP(t)
+	v := openPlayer(t, "hls", "http://"+media+"/live/c/index.m3u8")
+	v.ready()
+	r := startAt(t, media, "serve", "-c", file)
+	ctx, cancel := context.WithCancel(t.Context())
+	var sending sync.WaitGroup
+	sending.Go(func() {
+		if err := a.send(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+	defer sending.Wait()
+	defer cancel()
+	get(t, r.media+"/live/c/v180/index.m3u8", 15*time.Second)
+	wait(5 * time.Second)
+	v.play()
+
 	named := map[string]string{} // what each number was listed as
 	newest := int64(0)
-	r := start(t, "serve", "-c", file)
+	var killed []time.Time
 	for range kills() {
 		wait(6*time.Second + time.Duration(dice.IntN(2000))*time.Millisecond)
 		newest = listing(t, r, named, newest)
+		killed = append(killed, time.Now())
 		r.cmd.Process.Kill()
 		r.cmd.Wait()
-		r = start(t, "serve", "-c", file)
+		r = startAt(t, media, "serve", "-c", file)
 	}
-	wait(6 * time.Second)
+	wait(10 * time.Second)
 	last := listing(t, r, named, newest)
 	if last <= newest {
 		t.Errorf("it stands still at %d after the last kill", last)
 	}
+	for _, wrong := range recovered(v.close(), append(killed, time.Now())) {
+		t.Error(wrong)
+	}
+	gaps := 0
+	for _, was := range named {
+		if strings.HasPrefix(was, " gap") {
+			gaps++
+		}
+	}
+	t.Logf("%d kills, %d segments listed, %d of them gaps", len(killed), len(named), gaps)
 	r.stop()
 	out := tool(t, time.Minute, binary(t), "verify", "c", "-c", file)
 	t.Log(strings.TrimSpace(out))
 	if !strings.Contains(out, " 0 findings") || !strings.Contains(out, ": 1 generations") {
 		t.Errorf("verify: %s", out)
 	}
+}
+
+// recovered says where a player did not play on by itself: it shows pictures between any two kills, and in the end.
+func recovered(s seen, killed []time.Time) (wrong []string) {
+	if len(s.Fatal) > 0 {
+		wrong = append(wrong, fmt.Sprintf("the player gave up: %v", s.Fatal))
+	}
+	for i, until := range killed[1:] {
+		from, first, last := killed[i], 0, 0
+		for _, p := range s.Trail {
+			if p.At <= from.UnixMilli() {
+				first = p.Frames
+			}
+			if p.At <= until.UnixMilli() {
+				last = p.Frames
+			}
+		}
+		if all := 25 * (until.Sub(from) - killedFor).Seconds(); float64(last-first) < crossingKeep*all {
+			wrong = append(wrong, fmt.Sprintf("%d pictures in the %.1f s after kill %d", last-first, until.Sub(from).Seconds(), i+1))
+		}
+	}
+	for _, p := range s.Stalls {
+		if d := time.Duration(p.For) * time.Millisecond; d > killedFor+killedPatience {
+			wrong = append(wrong, fmt.Sprintf("the player stood for %v", d))
+		}
+	}
+	if n := len(s.Trail); n < 7 || s.Frames == s.Trail[n-7].Frames {
+		wrong = append(wrong, "the player does not play in the end")
+	}
+	return wrong
 }
 
 // listing pulls the playlist and holds it against what was listed before. It returns the last number.

@@ -27,11 +27,13 @@ type metrics struct {
 	bytes       *prometheus.CounterVec
 	errors      *prometheus.CounterVec
 	lastSample  *prometheus.GaugeVec
+	drift       *prometheus.GaugeVec
 	segments    *prometheus.CounterVec
 	publish     *prometheus.HistogramVec
 	loss        *prometheus.CounterVec
 	divergence  *prometheus.CounterVec
 	store       *prometheus.HistogramVec
+	cache       *prometheus.CounterVec
 	requests    *prometheus.CounterVec
 	requestTime *prometheus.HistogramVec
 	responses   *prometheus.CounterVec
@@ -92,6 +94,7 @@ func newMetrics(log *slog.Logger) *metrics {
 	m.bytes = counter("ingest_bytes_total", "Bytes received from feeds.", "channel")
 	m.errors = counter("ingest_errors_total", "What was wrong with what was received, by kind.", "channel", "reason")
 	m.lastSample = gauge("ingest_last_sample_timestamp_seconds", "When the last sample arrived, Unix time.", "channel")
+	m.drift = gauge("channel_drift_seconds", "Media time less UTC by this worker's clock; positive: media time is ahead.", "channel")
 	m.segments = counter("segments_total", "Slots closed: stored, gap, divergent.", "channel", "rendition", "result")
 	m.publish = histogram("segment_publish_seconds", "From the last frame of a segment in to the segment readable.",
 		[]float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}, "channel")
@@ -101,6 +104,7 @@ func newMetrics(log *slog.Logger) *metrics {
 	m.divergence = counter("divergence_total", "Objects whose name was taken by other bytes.", "channel")
 	m.store = histogram("store_request_duration_seconds", "Requests to the store.",
 		[]float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 5}, "op", "result")
+	m.cache = counter("cache_requests_total", "Reads of objects that never change: hit, in memory; wait, on its way for another; miss, read from the store; pass, not kept.", "result")
 	m.requests = counter("http_requests_total", "Answers on the media listener.", "kind", "code")
 	m.requestTime = histogram("http_request_duration_seconds", "From request to last byte written, waiting for the live edge included.",
 		[]float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}, "kind")
@@ -124,6 +128,13 @@ func (m *metrics) spool(used func() int64, size int64) {
 	m.registry.MustRegister(limit)
 }
 
+// cacheBytes shows how much is in memory.
+func (m *metrics) cacheBytes(held func() int64) {
+	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Namespace: "flambeau", Name: "cache_bytes", Help: "Objects of the store that are held in memory, those that are being sent included.",
+	}, func() float64 { return float64(held()) }))
+}
+
 func (m *metrics) build() {
 	v := readBuild()
 	info := prometheus.NewGauge(prometheus.GaugeOpts{
@@ -140,6 +151,9 @@ func (m *metrics) closedSets() {
 	for _, op := range storage.Ops {
 		m.store.WithLabelValues(op, "ok")
 		m.store.WithLabelValues(op, "error")
+	}
+	for _, result := range storage.CacheResults {
+		m.cache.WithLabelValues(result)
 	}
 	for _, kind := range kinds {
 		m.requestTime.WithLabelValues(kind)
@@ -163,19 +177,32 @@ func (m *metrics) storeRequest(op, result string, took time.Duration) {
 	m.store.WithLabelValues(op, result).Observe(took.Seconds())
 }
 
+func (m *metrics) cacheRequest(result string) { m.cache.WithLabelValues(result).Inc() }
+
 // channelMetrics is one channel's share: a packager.Observer.
 type channelMetrics struct {
 	m         *metrics
 	id        string
 	published func()                 // when something more can be read
 	named     map[ingest.Stream]bool // owned by the worker that calls feed
+	series    map[string]bool        // renditions that have series; owned by the publisher
+	alarm     driftAlarm             // owned by the publisher
 }
+
+const (
+	// namedStreams is how many streams that are not used are logged: a feed may call them something else with every table.
+	namedStreams = 256
+	// renditionSeries is how many renditions of a channel have series of their own; those after them share one.
+	renditionSeries = 24
+	otherRenditions = "other"
+)
 
 // channel makes the channel's series exist.
 func (m *metrics) channel(id string, reasons []string, published func()) *channelMetrics {
 	m.up.WithLabelValues(id)
 	m.bytes.WithLabelValues(id)
 	m.lastSample.WithLabelValues(id)
+	m.drift.WithLabelValues(id)
 	m.publish.WithLabelValues(id)
 	m.loss.WithLabelValues(id)
 	m.divergence.WithLabelValues(id)
@@ -183,10 +210,17 @@ func (m *metrics) channel(id string, reasons []string, published func()) *channe
 	for _, r := range reasons {
 		m.errors.WithLabelValues(id, r)
 	}
-	return &channelMetrics{m, id, published, map[ingest.Stream]bool{}}
+	return &channelMetrics{m: m, id: id, published: published, named: map[ingest.Stream]bool{}, series: map[string]bool{}}
 }
 
 func (c *channelMetrics) Segment(rendition, result string, wait time.Duration) {
+	if !c.series[rendition] {
+		if len(c.series) < renditionSeries {
+			c.series[rendition] = true
+		} else {
+			rendition = otherRenditions
+		}
+	}
 	c.m.segments.WithLabelValues(c.id, rendition, result).Inc()
 	if result == "stored" {
 		c.m.publish.WithLabelValues(c.id).Observe(wait.Seconds())
@@ -231,7 +265,7 @@ func (c *channelMetrics) feed(r ingest.Report) {
 // name logs each stream of a feed that is not used, once.
 func (c *channelMetrics) name(streams []ingest.Stream) {
 	for _, s := range streams {
-		if s.Ignored == "" || c.named[s] {
+		if s.Ignored == "" || c.named[s] || len(c.named) >= namedStreams {
 			continue
 		}
 		c.named[s] = true
@@ -248,3 +282,44 @@ func feedReasons() []string {
 
 func (c *channelMetrics) Lost(seconds float64) { c.m.loss.WithLabelValues(c.id).Add(max(0, seconds)) }
 func (c *channelMetrics) Divergence()          { c.m.divergence.WithLabelValues(c.id).Inc() }
+
+// Drift is packager.DriftObserver.
+func (c *channelMetrics) Drift(ahead time.Duration) {
+	c.m.drift.WithLabelValues(c.id).Set(ahead.Seconds())
+	switch c.alarm.judge(ahead) {
+	case driftRaised:
+		c.m.log.Warn("media time has drifted from UTC", "channel", c.id, "ahead", ahead.Round(time.Millisecond))
+	case driftOver:
+		c.m.log.Info("media time is near UTC again", "channel", c.id, "ahead", ahead.Round(time.Millisecond))
+	}
+}
+
+const (
+	// driftRaise is the drift beyond which an operator is told, once; driftEnd the one below which that is over. Between them nothing is
+	// said: a drift about a second is not told with every slot.
+	driftRaise = time.Second
+	driftEnd   = driftRaise / 2
+)
+
+// driftAlarm is whether an operator was told of a drift.
+type driftAlarm struct{ on bool }
+
+type driftNews int
+
+const (
+	driftSame driftNews = iota
+	driftRaised
+	driftOver
+)
+
+func (a *driftAlarm) judge(ahead time.Duration) driftNews {
+	switch size := max(ahead, -ahead); {
+	case !a.on && size > driftRaise:
+		a.on = true
+		return driftRaised
+	case a.on && size < driftEnd:
+		a.on = false
+		return driftOver
+	}
+	return driftSame
+}

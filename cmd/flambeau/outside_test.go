@@ -115,6 +115,12 @@ func start(t *testing.T, args ...string) *running {
 	return startIn(t, nil, args...)
 }
 
+// startAt runs flambeau with its media at one address, where players find it again.
+func startAt(t *testing.T, media string, args ...string) *running {
+	t.Helper()
+	return startIn(t, []string{"FLAMBEAU_LISTEN_MEDIA=" + media}, args...)
+}
+
 // startIn does so with more in its environment.
 func startIn(t *testing.T, environ []string, args ...string) *running {
 	t.Helper()

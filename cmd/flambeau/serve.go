@@ -19,6 +19,7 @@ import (
 	"flambeau/origin"
 	"flambeau/packager"
 	"flambeau/packager/media"
+	"flambeau/packager/timeline"
 	"flambeau/storage"
 )
 
@@ -57,15 +58,16 @@ const (
 //	inputs ─────►│ worker ─► events ─► machine ─► cuts ─► spool ─► publisher ─► store │
 //	             └─────────────────────────────────────────┬────────────────┬─────────┘
 //	             ┌─ per channel, role all or origin ─────┐ │ poke           │
-//	broadcaster ◄│ media listener ◄─ view ◄─ follower ◄──┼─┴─ edge ◄─ store ┘
-//	             └───────────────────────────────────────────┘
+//	broadcaster ◄│ media listener ◄─ view ◄─ follower ◄──┼─┴─ edge ◄─ cache ┘
+//	             └───────────────────────────────────────┘
 //	operator ◄── admin, metrics listeners
 type process struct {
 	log      *slog.Logger
 	config   Config
 	store    storage.Store
 	spool    *packager.Spool // nil: the store needs none
-	edge     *packager.Edge  // the store, and over it what is spooled here
+	cache    *storage.Cache  // before the store, for those who read; nil: the store needs none
+	edge     *packager.Edge  // what readers see: the store, through its cache, and over it what is spooled here
 	metrics  *metrics
 	inputs   map[string][]ingest.Source // of each channel
 	role     string
@@ -77,7 +79,7 @@ type process struct {
 }
 
 func serve(ctx context.Context, e env, o serveOptions) error {
-	log := slog.New(slog.NewTextHandler(e.stderr, nil))
+	log := slog.New(newQuiet(slog.NewTextHandler(e.stderr, nil)))
 	for _, w := range o.Warnings {
 		log.Warn("configuration", "warning", w)
 	}
@@ -110,7 +112,7 @@ func newProcess(ctx context.Context, log *slog.Logger, c Config, role string, in
 		log: log, config: c, role: role, inputs: inputs, metrics: m, store: storage.Observed(s, m.storeRequest),
 		draining: make(chan struct{}), followers: origin.Channels{}, addresses: map[string]net.Addr{},
 	}
-	p.edge = packager.NewEdge(p.store)
+	p.edge = packager.NewEdge(p.openCache())
 	try := probe
 	if role == "origin" {
 		try = answering // an origin writes nothing, and may have no right to
@@ -119,6 +121,17 @@ func newProcess(ctx context.Context, log *slog.Logger, c Config, role string, in
 		return nil, fmt.Errorf("store probe: %w", err)
 	}
 	return p, p.openSpool()
+}
+
+// openCache puts a cache before the store. A file store needs none: its files are sent by the kernel, which keeps them.
+func (p *process) openCache() storage.Store {
+	if !p.reads() || p.config.Store.Kind == "file" {
+		p.metrics.cacheBytes(func() int64 { return 0 })
+		return p.store
+	}
+	p.cache = storage.Cached(p.store, p.config.Cache.Size, timeline.Immutable, p.metrics.cacheRequest)
+	p.metrics.cacheBytes(p.cache.Bytes)
+	return p.cache
 }
 
 // openSpool takes the worker's spool. A file store needs none: its disk is the spool's.

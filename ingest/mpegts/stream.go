@@ -100,13 +100,15 @@ func cut(b []byte) (counted, rest []byte, ok bool) {
 	return b[:n], b[n:], true
 }
 
+const listedTwice = "the PID is listed twice"
+
 func judge(s Stream, taken map[int]bool, ours int) (bool, string) {
 	_, known := codecs[s.Name]
 	switch {
 	case s.PID < 0x10 || s.PID == pidNull:
 		return false, "a reserved PID"
 	case taken[s.PID]:
-		return false, "the PID is listed twice"
+		return false, listedTwice
 	case !known && s.Name != nameSCTE35:
 		return false, "not supported"
 	case ours >= MaxTracks:
@@ -185,7 +187,7 @@ func language(b []byte) string {
 
 // attach listens to a stream, with the track that had it before if it is still the same.
 func (d *Demuxer) attach(s *Stream, tracks []*track, lists []*cues) {
-	if maybeAAC(*s) {
+	if maybeAAC(*s) && s.Why != listedTwice {
 		d.attachHidden(s, tracks)
 		return
 	}

@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"net/url"
 	"os"
 	"slices"
 	"syscall"
@@ -54,11 +55,11 @@ func New(c Config) *Source {
 }
 
 func (s *Source) String() string {
-	scheme, at := "udp", s.config.host()
+	u := url.URL{Scheme: "udp", Host: s.config.host()} // it escapes a zone's %
 	if s.config.RTP {
-		scheme = "rtp"
+		u.Scheme = "rtp"
 	}
-	return scheme + "://" + at
+	return u.String()
 }
 
 // host is what net takes: where no address is given, an empty one.

@@ -55,7 +55,16 @@ func address(hostport string) (a netip.AddrPort, err error) {
 	if err != nil {
 		return a, fmt.Errorf("%q is no IP address", host)
 	}
+	if zone := ip.Zone(); zone != "" && !linkName(zone) {
+		return a, fmt.Errorf("zone %q is no interface", zone)
+	}
 	return netip.AddrPortFrom(ip.Unmap(), uint16(n)), nil
+}
+
+// linkName tells whether an interface can be called so: Linux allows 15 bytes, none of them a slash, colon or space; we, ASCII only.
+func linkName(s string) bool {
+	odd := func(r rune) bool { return r <= ' ' || r >= 0x7f || r == '/' || r == ':' }
+	return s != "" && len(s) <= 15 && strings.IndexFunc(s, odd) < 0
 }
 
 var known = []string{"interface", "program", "source"}
@@ -74,8 +83,8 @@ func (c *Config) parameters(raw string) error {
 		}
 	}
 	if query.Has("interface") {
-		if c.Interface = query.Get("interface"); c.Interface == "" {
-			return errors.New("interface: no name")
+		if c.Interface = query.Get("interface"); !linkName(c.Interface) {
+			return fmt.Errorf("interface: %q is no name of one", c.Interface)
 		}
 	}
 	if query.Has("program") {

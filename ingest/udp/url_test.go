@@ -35,6 +35,8 @@ func TestAURLThatIsWrongIsToldWhy(t *testing.T) {
 		"udp://239.10.0.1:5000?program=1&program=2":    "twice",
 		"udp://239.10.0.1:5000?program=0":              "program",
 		"udp://239.10.0.1:5000?interface=":             "interface",
+		"udp://239.10.0.1:5000?interface=eth0/1":       "interface",
+		"udp://[ff15::1%25averyverylongname]:5000":     "zone",
 		"udp://239.10.0.1:5000?source=nobody":          "source",
 		"udp://239.10.0.1:5000?source=2001:db8::1":     "family",
 		"udp://239.10.0.1:5000?source=1.2.3.4;a=b":     "parameters",

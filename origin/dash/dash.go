@@ -56,6 +56,7 @@ func Manifest(t timeline.Timeline, g rights.Grant, window time.Duration) ([]byte
 type lane struct {
 	id   string
 	list []timeline.Entry
+	from int64 // where the first of a Period's begins: where the one before it ended, if that is of the Period too
 }
 
 // open gives the lanes and how many slots all of them know.
@@ -66,7 +67,7 @@ func open(w timeline.Window) (lanes []lane, slots int, err error) {
 		if err != nil {
 			return nil, 0, err
 		}
-		lanes, slots = append(lanes, lane{id, list}), min(slots, len(list))
+		lanes, slots = append(lanes, lane{id: id, list: list}), min(slots, len(list))
 	}
 	switch {
 	case len(lanes) == 0:
@@ -118,11 +119,12 @@ func stretch(w timeline.Window, lanes []lane, from, to int) (p period, ok bool) 
 	p = period{generation: head.Generation, first: head.Slot, begins: head.Slot}
 	for _, l := range lanes {
 		if l.list[from].Row != nil {
-			p.lanes = append(p.lanes, lane{l.id, l.list[from:to]})
+			p.lanes = append(p.lanes, lane{l.id, l.list[from:to], l.list[from].Start})
 		}
 	}
 	if from == 0 {
 		p.begins = begins(w, lanes, head)
+		p.follows(w)
 	}
 	p.starts(w)
 	p.ends()
@@ -138,6 +140,18 @@ func begins(w timeline.Window, lanes []lane, head *timeline.Entry) int64 {
 		}
 	}
 	return slot
+}
+
+// follows looks at the slot before the first that is listed: a segment is not said to begin elsewhere when it has become that first.
+func (p *period) follows(w timeline.Window) {
+	if p.begins == p.first {
+		return
+	}
+	for i := range p.lanes {
+		if end, ok := w.Ends(p.lanes[i].id, p.first-1); ok { // else forgotten too early: see timeline.Window.Oldest
+			p.lanes[i].from = end
+		}
+	}
 }
 
 // starts fixes Period@start: the generation's t0, or else the first presentation time of any of its media.

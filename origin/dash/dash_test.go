@@ -227,15 +227,40 @@ func TestWhatASetSays(t *testing.T) {
 	}
 }
 
-func TestASegmentThatDoesNotFollowSaysWhenItBegins(t *testing.T) {
+// TestWhatWasLostOverABorderBelongsToTheSegmentBehindIt: a SegmentTimeline with a gap is one in which players find nothing (D3). What is
+// listed once stays as it is, also when what came before it has left the window (D5).
+func TestWhatWasLostOverABorderBelongsToTheSegmentBehindIt(t *testing.T) {
 	k := p25
-	k.slots, k.renditions = 4, []string{"v1080"}
+	k.slots, k.renditions = 9, []string{"v1080"}
 	x := air(k)
-	x = with(x, "v1080", x.Shape.First.S0+1, func(r *timeline.Row) { r.Duration -= 3600 })
+	x = with(x, "v1080", x.Shape.First.S0+2, func(r *timeline.Row) { r.Start, r.Duration = r.Start+108000, r.Duration-108000 })
 	b := manifest(t, x, open, quarter)
-	want := fmt.Sprintf("<S t=\"%d\" d=\"180000\"/>\n<S d=\"176400\"/>\n<S t=\"%d\" d=\"180000\" r=\"1\"/>\n", int64(t0), int64(t0+2*180000))
-	if !strings.Contains(b, want) {
+	if want := fmt.Sprintf("<SegmentTimeline>\n<S t=\"%d\" d=\"180000\" r=\"8\"/>\n</SegmentTimeline>", int64(t0)); !strings.Contains(b, want) {
 		t.Errorf("no %s in\n%s", want, b)
+	}
+	b = manifest(t, x, open, 14*time.Second)
+	if want := fmt.Sprintf("<SegmentTimeline>\n<S t=\"%d\" d=\"180000\" r=\"6\"/>\n</SegmentTimeline>", int64(t0+2*180000)); !strings.Contains(b, want) {
+		t.Errorf("no %s in\n%s", want, b)
+	}
+}
+
+// TestASlotEndsInAllRenditionsTogether: where the end of a slot's sound was lost, its segment is said to last as long as the picture's, so
+// that the one behind the loss, which is said to begin there, is not longer than a segment may be.
+func TestASlotEndsInAllRenditionsTogether(t *testing.T) {
+	k := p25
+	k.slots, k.renditions = 9, []string{"v1080", "a-en"}
+	x := air(k)
+	whole := manifest(t, x, open, quarter)
+	s0 := x.Shape.First.S0
+	x = with(x, "a-en", s0+2, func(r *timeline.Row) { r.Duration -= 60 * 1024 })
+	x = with(x, "a-en", s0+3, func(r *timeline.Row) { r.Start, r.Duration = r.Start+20*1024, r.Duration-20*1024 })
+	for _, s := range parse(t, []byte(manifest(t, x, open, quarter)))[0].representations[1].segments {
+		if s.duration > 2*48000+1024 {
+			t.Errorf("slot %d is said to last %d ticks", s.slot-s0, s.duration)
+		}
+	}
+	if !strings.Contains(whole, "maxSegmentDuration=\"PT2.5S\"") {
+		t.Errorf("no maxSegmentDuration of 2.5 s in\n%s", whole)
 	}
 }
 

@@ -117,23 +117,36 @@ func (x *writer) template(p *period, l lane, r *timeline.Rendition) {
 	x.attr("initialization", r.ID+"/init-"+r.Init.Short()+".mp4")
 	x.attr("media", r.ID+"/$Number$.m4s")
 	x.text(">\n<SegmentTimeline>\n")
-	x.timeline(l.list)
+	x.timeline(l)
 	x.text("</SegmentTimeline>\n</SegmentTemplate>\n")
 }
 
-// timeline writes S elements: @t where a segment does not begin where the last one ended, @r for runs of one length (ISO/IEC
-// 23009-1, 5.3.9.6).
-func (x *writer) timeline(list []timeline.Entry) {
-	for i := 0; i < len(list); {
+// timeline writes S elements: @t of the first, @r for runs of one length (ISO/IEC 23009-1, 5.3.9.6). There are no gaps between them
+// (DASH-IF, timing model; D3): what was lost over a border belongs to the segment behind it, which is said to begin where the one
+// before ended. A player that looks for what comes next at the end of what it has finds nothing in a gap, and stands for ever; over
+// a hole in its buffer it jumps. The segment before can't be said to be longer: it is listed before anybody knows of the loss.
+func (x *writer) timeline(l lane) {
+	begins := func(i int) int64 {
+		before := l.from
+		if i > 0 {
+			before = l.list[i-1].End()
+		}
+		if before >= l.list[i].End() {
+			return l.list[i].Start // no row that we wrote
+		}
+		return before
+	}
+	for i := 0; i < len(l.list); {
+		length := func(n int) int64 { return l.list[n].End() - begins(n) }
 		run := i + 1
-		for run < len(list) && list[run].Duration == list[i].Duration && list[run].Start == list[run-1].End() {
+		for run < len(l.list) && length(run) == length(i) && begins(run) == l.list[run-1].End() {
 			run++
 		}
 		x.text("<S")
-		if i == 0 || list[i].Start != list[i-1].End() {
-			x.number("t", list[i].Start)
+		if i == 0 || begins(i) != l.list[i-1].End() {
+			x.number("t", begins(i))
 		}
-		x.number("d", list[i].Duration)
+		x.number("d", length(i))
 		if run-i > 1 {
 			x.number("r", int64(run-i-1))
 		}

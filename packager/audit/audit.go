@@ -68,11 +68,12 @@ func Run(ctx context.Context, s storage.Store, channel string, span Span) (Repor
 	if err := w.readLosses(); err != nil {
 		return w.report, err
 	}
-	for _, step := range []func() error{w.inits, w.rows, w.strays} {
+	for _, step := range []func() error{w.inits, w.rows, w.strays, w.alts} {
 		if err := step(); err != nil {
 			return w.report, err
 		}
 	}
+	w.borders()
 	w.slots()
 	return w.report, nil
 }
@@ -290,8 +291,12 @@ func (w *walk) rows() error {
 			if err := w.object(key, r, *row); err != nil {
 				return err
 			}
+			w.place(key, g, r, *row)
 			if before != nil {
 				w.follows(key, r, *before, *row)
+			}
+			if row.Flags.Has(timeline.Gap) && before != nil && i+1 < len(line.Rows) {
+				w.gap(key, *before, *row, line.Rows[i+1])
 			}
 			before = row
 		}
@@ -458,6 +463,7 @@ func (w *walk) slots() {
 	for _, line := range w.tl.Lines {
 		if line.Rendition != w.tl.Shape.Reference && len(line.Rows) > 0 {
 			w.against(ref, line)
+			w.together(line)
 		}
 	}
 	slices.SortStableFunc(w.report.Findings, func(a, b Finding) int { return cmp.Compare(a.Object, b.Object) })

@@ -127,3 +127,28 @@ func ParsePageKey(channel, key string) (span string, t int64, ok bool) {
 func AltKey(channel, rendition string, slot int64, hash Hash) string {
 	return fmt.Sprintf("%s/alt/%s/%d-%s.m4s", channel, rendition, slot, hash.Short())
 }
+
+// Immutable tells whether an object of this name never changes while it is there. Roots change, the floor rises, pins come and go;
+// of a name that is not known here nothing is promised.
+func Immutable(key string) bool {
+	_, rest, _ := strings.Cut(key, "/")
+	switch kind, below, _ := strings.Cut(rest, "/"); kind {
+	case "shape.json", "anchor", "init", "seg", "alt", "loss":
+		return true
+	case "index":
+		return strings.HasPrefix(below, "minute/") || strings.HasPrefix(below, "hour/") || strings.HasPrefix(below, "day/")
+	}
+	return false
+}
+
+// ParseAltKey reads the rendition and slot out of what AltKey made.
+func ParseAltKey(channel, key string) (rendition string, slot int64, ok bool) {
+	rest, ok := strings.CutPrefix(key, channel+"/alt/")
+	if !ok {
+		return "", 0, false
+	}
+	rendition, name, _ := strings.Cut(rest, "/")
+	number, hash, ok := strings.Cut(strings.TrimSuffix(name, ".m4s"), "-")
+	slot, err := strconv.ParseInt(number, 10, 64)
+	return rendition, slot, ok && err == nil && fmt.Sprintf("%s/alt/%s/%d-%s.m4s", channel, rendition, slot, hash) == key
+}

@@ -192,7 +192,8 @@ func (w Window) Renditions() (ids []string) {
 // be a proposal that has lost.
 func (w Window) Newest() *Generation { return w.t.record(w.spine[len(w.spine)-1].Generation) }
 
-// List is what a manifest lists of a rendition: one entry a slot, from First up to the first slot of which nothing is known.
+// List is what a manifest lists of a rendition: one entry a slot, from First up to the first slot of which nothing is known. An entry
+// lasts at least until the reference's does, also where the end of its media was lost: slots end together in all renditions.
 func (w Window) List(rendition string) ([]Entry, error) {
 	if !slices.Contains(w.Renditions(), rendition) {
 		return nil, fmt.Errorf("%w: %q", ErrRendition, rendition)
@@ -216,7 +217,7 @@ func (w Window) List(rendition string) ([]Entry, error) {
 			break
 		}
 		if r := &rows[0]; r.has(e.Generation) {
-			e.Row, e.Start, e.Duration, e.Timescale = r, r.Start, r.Duration, here.Timescale
+			e.Row, e.Start, e.Duration, e.Timescale = r, r.Start, w.ends(r, &w.spine[i], here)-r.Start, here.Timescale
 		}
 		list = append(list, e)
 	}
@@ -260,16 +261,41 @@ func (w Window) Stretch(rendition string, slot int64) int64 {
 	return g.S0
 }
 
-// Oldest is the oldest slot on which the window's manifests lean: t.Since of it, or of anything older, changes none of them.
+// Oldest is the oldest slot on which the window's manifests lean: t.Since of it, or of anything older, changes none of them. It is the
+// one before the first, or where a Period that is shown began.
 func (w Window) Oldest() int64 {
-	oldest := w.First
 	s0 := w.t.record(w.spine[0].Generation).S0
+	oldest := max(w.First-1, s0) // what begins the window begins where that ended
 	for _, id := range w.Renditions() {
 		if begins := w.Stretch(id, w.First); begins > s0 {
 			oldest = min(oldest, begins-1)
 		}
 	}
 	return oldest
+}
+
+// Ends is where the entry of one slot ends, as List would have it, if there is media; of before the window too.
+func (w Window) Ends(rendition string, slot int64) (int64, bool) {
+	r, ok := w.t.Row(rendition, slot)
+	spine, known := w.t.Row(w.t.Shape.Reference, slot)
+	g := w.t.record(r.Generation)
+	if !ok || !known || g == nil || spine.Generation != r.Generation || !r.has(g) {
+		return 0, false
+	}
+	here := w.rendition(g, rendition)
+	if here == nil {
+		return 0, false
+	}
+	return w.ends(&r, &spine, here), true
+}
+
+// ends is where a row with media ends: not before the reference's does, if that has media too.
+func (w Window) ends(r, spine *Row, here *Rendition) int64 {
+	g := w.t.record(r.Generation)
+	if !spine.has(g) {
+		return r.End()
+	}
+	return max(r.End(), Rescale(spine.End(), g.Timescale, here.Timescale))
 }
 
 // Row is the timeline's, of before the window too.

@@ -1,0 +1,362 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"flambeau/origin"
+	"flambeau/origin/dash"
+	"flambeau/origin/hls"
+	"flambeau/origin/rights"
+	"flambeau/packager"
+	"flambeau/packager/audit"
+	"flambeau/packager/cmaf"
+	"flambeau/packager/timeline"
+	"flambeau/storage"
+)
+
+// What must hold in every world:
+//
+//   - what a manifest says of a number, it says for ever, and its numbers never go back, whichever origin one asks (screen.look);
+//   - whatever is named is there (book.names, screen.entry), and verify finds nothing (judge);
+//   - each frame that was sent is in the archive once at most, in order, and at the time that the programme has it (archive);
+//   - each frame that a process was given is in the archive or in one of its loss records. Of a killed process, what came since its last
+//     segment was stored may be in neither (accounts);
+//   - what comes later in media time has a higher number (archive);
+//   - the edge moves: after every fault it is where the air is, within a bounded time (world.onTheAir), in as many generations as the
+//     fault justifies (world.justified).
+
+// shown is what was said of a number.
+type shown struct {
+	words string
+	at    int64 // media time, µs; negative: not known
+}
+
+// look renders what players would pull, and holds it against all that was said before.
+func (s *screen) look(v *origin.View) {
+	seen := map[string]bool{}
+	for _, g := range v.Timeline.Generations {
+		for _, r := range g.Renditions {
+			if seen[r.ID] || len(v.Timeline.Line(r.ID)) == 0 {
+				continue
+			}
+			seen[r.ID] = true
+			body, err := hls.Media(v.Timeline, rights.Open(), worldWindow, r.ID)
+			if err != nil {
+				continue // it is in no slot that is shown
+			}
+			s.playlist(r.ID, string(body), v.Timeline.Shape.TargetDuration)
+		}
+	}
+	body, err := dash.Manifest(v.Timeline, rights.Open(), worldWindow)
+	if errors.Is(err, timeline.ErrEmpty) && len(s.periods) == 0 {
+		return // not in every rendition yet
+	}
+	if err != nil {
+		s.w.wrong("DASH, edge %d: %v", v.Edge.Slot, err)
+		return
+	}
+	s.manifest(string(body))
+}
+
+// playlist reads one as a player does.
+func (s *screen) playlist(rendition, body string, target int64) {
+	var slot, discontinuity, length int64
+	at, gap := int64(-1), false
+	number := func(line, tag string) int64 {
+		n, err := strconv.ParseInt(line[len(tag):], 10, 64)
+		if err != nil {
+			s.w.wrong("%s: %q", rendition, line)
+		}
+		return n
+	}
+	for line := range strings.Lines(body) {
+		line = strings.TrimSuffix(line, "\n")
+		switch {
+		case strings.HasPrefix(line, "#EXTINF:"):
+			whole, rest, _ := strings.Cut(strings.TrimSuffix(line[len("#EXTINF:"):], ","), ".")
+			micros, err := strconv.ParseInt((whole + rest + "000000")[:len(whole)+6], 10, 64)
+			if length = micros; err != nil || (micros+500_000)/1_000_000 > target {
+				s.w.wrong("%s: slot %d: %q, target duration %d", rendition, slot, line, target)
+			}
+		case line == "#EXT-X-GAP":
+			gap = true
+		case line == "#EXT-X-DISCONTINUITY":
+			discontinuity++
+		case strings.HasPrefix(line, "#EXT-X-PROGRAM-DATE-TIME:"):
+			t, err := time.Parse(time.RFC3339, line[len("#EXT-X-PROGRAM-DATE-TIME:"):])
+			if at = t.UnixMicro(); err != nil {
+				s.w.wrong("%s: %q", rendition, line)
+			}
+		case strings.HasPrefix(line, "#EXT-X-MEDIA-SEQUENCE:"):
+			slot = number(line, "#EXT-X-MEDIA-SEQUENCE:")
+			s.rises("first of "+rendition, slot)
+		case strings.HasPrefix(line, "#EXT-X-DISCONTINUITY-SEQUENCE:"):
+			discontinuity = number(line, "#EXT-X-DISCONTINUITY-SEQUENCE:")
+			s.rises("discontinuities of "+rendition, discontinuity)
+		case !strings.HasPrefix(line, "#"):
+			if line != strconv.FormatInt(slot, 10)+".m4s" {
+				s.w.wrong("%s: %q is listed as number %d", rendition, line, slot)
+			}
+			s.entry(rendition, slot, shown{fmt.Sprintf("discontinuity %d, gap %v, %d µs", discontinuity, gap, length), at}, gap)
+			slot, at, gap = slot+1, at+length, false
+		}
+	}
+	s.rises("last of "+rendition, slot-1)
+}
+
+// rises: a number never goes back.
+func (s *screen) rises(what string, n int64) {
+	if before, ok := s.first[what]; ok && n < before {
+		s.w.wrong("%s goes back from %d to %d", what, before, n)
+	}
+	s.first[what] = n
+}
+
+func (s *screen) entry(rendition string, slot int64, e shown, gap bool) {
+	key := rendition + "/" + strconv.FormatInt(slot, 10)
+	before, ok := s.entries[key]
+	if ok {
+		if before.words != e.words || max(before.at-e.at, e.at-before.at) > 1000 {
+			s.w.wrong("%s was listed as %v and is %v", key, before, e)
+		}
+		return
+	}
+	s.entries[key] = e
+	if gap {
+		return
+	}
+	if _, _, err := s.w.read(timeline.SegmentKey(worldChannel, rendition, slot)); err != nil {
+		s.w.wrong("%s is listed: %v", key, err)
+	}
+}
+
+var periodTag = regexp.MustCompile(`<Period id="([^"]*)" start="([^"]*)"`)
+
+// manifest: a Period keeps its id and start, and its place.
+func (s *screen) manifest(body string) {
+	last := -1
+	for _, m := range periodTag.FindAllStringSubmatch(body, -1) {
+		id, start := m[1], m[2]
+		if before, ok := s.periods[id]; !ok {
+			s.order[id] = len(s.periods)
+			s.periods[id] = start
+		} else if before != start {
+			s.w.wrong("Period %s began at %s and begins at %s", id, before, start)
+		}
+		if s.order[id] <= last {
+			s.w.wrong("Period %s comes after a later one:\n%s", id, body)
+		}
+		if last < 0 {
+			s.rises("first Period", int64(s.order[id]))
+		}
+		last = s.order[id]
+	}
+	s.rises("last Period", int64(last))
+}
+
+// stored is a frame in the archive.
+type stored struct {
+	frame
+	shown int64 // media time of presentation, ticks of its rendition
+}
+
+// read takes a segment apart.
+func (w *world) read(key string) (frames []stored, row timeline.RenditionRow, err error) {
+	b, _, err := storage.ReadAll(w.t.Context(), w.truth, key, storage.Get{}, 1<<30)
+	if err != nil {
+		return nil, row, err
+	}
+	if row, _, err = packager.CarriedRow(b); err != nil {
+		return nil, row, err
+	}
+	parsed, err := cmaf.Parse(b)
+	if err != nil {
+		return nil, row, err
+	}
+	for _, part := range parsed.Fragments {
+		at := int64(part.Time)
+		for i, sample := range part.Samples {
+			f, ok := parseFrame(part.SampleData(b, i))
+			if !ok {
+				return nil, row, fmt.Errorf("frame %d of %s was never on air", i, key)
+			}
+			f.key = sample.Key()
+			frames = append(frames, stored{f, at + int64(sample.Offset)})
+			at += int64(sample.Duration)
+		}
+	}
+	return frames, row, nil
+}
+
+// judge looks at what is there in the end.
+func (w *world) judge() {
+	r, err := audit.Run(w.t.Context(), w.truth, worldChannel, audit.Span{})
+	if err != nil {
+		w.wrong("%v", err)
+		return
+	}
+	for _, f := range r.Findings {
+		w.wrong("verify: %v", f)
+	}
+	w.accounts(w.archive())
+	w.say("%d generations, %d segments, %d gaps, %d losses, %d lives", r.Generations, r.Segments, r.Gaps, r.Losses, len(w.legs[0].lives))
+}
+
+// archive reads every segment, in order, and tells which frames are there.
+func (w *world) archive() map[uint32]bool {
+	there := map[uint32]bool{}
+	lines := map[string][]string{}
+	for info, err := range w.truth.List(w.t.Context(), worldChannel+"/seg/", "") {
+		if err != nil {
+			w.wrong("%v", err)
+			return there
+		}
+		rendition, _, _ := timeline.ParseSegmentKey(worldChannel, info.Key)
+		lines[rendition] = append(lines[rendition], info.Key)
+	}
+	ends := map[int]float64{} // of each generation, seconds
+	begins := map[int]float64{}
+	maps := map[course]float64{}
+	for rendition, keys := range lines {
+		last, end := int64(-1), float64(0)
+		for _, key := range keys {
+			frames, row, err := w.read(key)
+			if err != nil {
+				w.wrong("%v", err)
+				continue
+			}
+			g, ok := w.record(row.Generation)
+			r, known := g.Rendition(rendition)
+			if !ok || !known {
+				continue // verify has said so
+			}
+			for _, f := range frames {
+				if n := uint32(f.number); there[n] {
+					w.wrong("%s: frame %d of track %d is in the archive twice", key, n, f.track)
+				} else {
+					there[n] = true
+				}
+				if f.number <= last {
+					w.wrong("%s: frame %d comes after %d", key, f.number, last)
+				}
+				last = f.number
+				w.inTime(maps, key, r, row.Generation, f)
+			}
+			if len(frames) == 0 {
+				continue
+			}
+			from, to := float64(row.Start)/float64(r.Timescale), float64(row.End())/float64(r.Timescale)
+			if from < end-1e-3 {
+				w.wrong("%s begins %f s before what went before it ends", key, end-from)
+			}
+			end = to
+			ends[row.Generation] = max(ends[row.Generation], to)
+			if b, ok := begins[row.Generation]; !ok || from < b {
+				begins[row.Generation] = from
+			}
+		}
+	}
+	w.generationsFollow(begins, ends)
+	return there
+}
+
+// generationsFollow: all of a generation lies after all of those before it, but for half a frame.
+func (w *world) generationsFollow(begins, ends map[int]float64) {
+	end := 0.0
+	for _, n := range slices.Sorted(maps.Keys(begins)) {
+		if begins[n] < end-0.13 {
+			w.wrong("generation %d begins %f s before the one before it ends", n, end-begins[n])
+		}
+		end = max(end, ends[n])
+	}
+}
+
+// course is a stretch in which media time and programme time go together.
+type course struct {
+	generation, clock int
+	rendition         string
+}
+
+// inTime: within a generation and one run of the feed's clock, each frame is where the first was, and sound is where the picture is.
+func (w *world) inTime(maps map[course]float64, key string, r timeline.Rendition, generation int, f stored) {
+	off := float64(f.shown)/float64(r.Timescale) - float64(f.pts)/90000
+	spare := 2.0 / 90000
+	if !r.IsVideo() {
+		spare = float64(r.Frame)/float64(r.Timescale) + 1e-4
+	}
+	m := course{generation, f.clock, r.ID}
+	first, ok := maps[m]
+	if !ok {
+		maps[m] = off
+		first = off
+		for other, o := range maps {
+			if other.generation == generation && other.clock == f.clock && max(off-o, o-off) > 0.13 {
+				w.wrong("%s: frame %d is %f s off from where %s has it", key, f.number, off-o, other.rendition)
+			}
+		}
+	}
+	if d := off - first; d > spare || d < -spare {
+		w.wrong("%s: frame %d is %f s from where it belongs", key, f.number, d)
+		maps[m] = off
+	}
+}
+
+// record is a generation's record.
+func (w *world) record(n int) (timeline.Generation, bool) {
+	w.screen.mu.Lock()
+	defer w.screen.mu.Unlock()
+	g, ok := w.screen.known[n]
+	return g, ok
+}
+
+// accounts: each frame that a process was given is somewhere.
+func (w *world) accounts(there map[uint32]bool) {
+	for _, l := range w.legs {
+		for i, me := range l.lives {
+			w.account(fmt.Sprintf("process %d of %s", i, l.name), me, there)
+		}
+	}
+}
+
+// hurry is how far sound may be ahead of the picture that is sent with it.
+const hurry = time.Second
+
+func (w *world) account(name string, me *life, there map[uint32]bool) {
+	missing, tail := map[int]int64{}, map[int]int64{}
+	newest := uint32(0) // of what is in the archive, milliseconds of the programme
+	for _, f := range me.received {
+		if there[f.number] && f.track == pictureTrack {
+			newest = max(newest, f.at)
+		}
+	}
+	for _, f := range me.received {
+		if there[f.number] {
+			continue
+		}
+		if missing[int(f.track)]++; f.at+uint32(hurry/time.Millisecond) > newest {
+			tail[int(f.track)]++
+		}
+	}
+	for track, n := range missing {
+		named := me.named[track]
+		least := n
+		if me.killed {
+			least -= tail[track]
+		}
+		if named+me.overrun < least || named > n {
+			w.wrong("%s: %d frames of track %d are not in the archive, %d of them came last; its loss records name %d, and %d events that found no room", name, n, track, tail[track], named, me.overrun)
+		}
+	}
+	for track, n := range me.named {
+		if missing[track] == 0 && n > 0 {
+			w.wrong("%s: its loss records name %d frames of track %d, and none is missing", name, n, track)
+		}
+	}
+}
