@@ -13,7 +13,7 @@ demo: build
 	./bin/flambeau demo
 
 rig: build
-	@sh testdata/tools.sh rig
+	@GO="$(GO)" sh testdata/tools.sh rig
 	$(GO) build -trimpath -o bin/rig ./deploy/rig
 	@exec ./bin/rig $(RIG)
 
