@@ -19,9 +19,10 @@ func (c *Channel) cutReference(t timed) {
 		// The key frame came: what waited for it came before it in decoding order, and stays in the old slot.
 		c.keepLate()
 		c.cutAt(c.claims(t.shown), c.cutFor(t))
-	case c.owner(t.shown) > c.slot:
+	case c.owner(t.shown) > c.slot || len(c.late) > 0:
+		// What is shown before a picture that waits and decoded after it waits behind it: lanes take pictures in decoding order.
 		c.late = append(c.late, t)
-		if t.shown > c.force(c.owner(t.shown))+c.grace() || c.grace() == 0 {
+		if t.shown > c.force(c.owner(c.late[0].shown))+c.grace() || c.grace() == 0 {
 			c.forceLate()
 		}
 		c.frontier = max(c.frontier, c.late0(t.shown))

@@ -463,8 +463,8 @@ func TestPairsWithFaults(t *testing.T) {
 		least int
 		seeds int
 	}{
-		{"ten_minutes", 600, 4, 1, pairSeeds(12)},
-		{"dense", 50, 4, 4, pairSeeds(120)},
+		{"ten_minutes", 600, 4, 1, pairSeeds(3)},
+		{"dense", 50, 4, 4, pairSeeds(50)},
 	} {
 		t.Run(world.name, func(t *testing.T) {
 			t.Parallel()

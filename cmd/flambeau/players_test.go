@@ -85,6 +85,10 @@ var playerScripts = map[string]string{
 	"shaka": "shaka-player/dist/shaka-player.compiled.js",
 }
 
+// browserTries is how often a browser may begin again: on a busy machine it stalls now and then by itself. What is wrong with the stream is wrong in
+// all of them.
+const browserTries = 4
+
 // plays holds that a player plays a URL from beginning to end without error or stall, and whatever else is asked of it. A browser on a busy
 // machine stalls now and then by itself, so it has two tries; what is wrong with the stream is wrong in both.
 func plays(t *testing.T, player, address string, also func(seen) []string) {
@@ -98,7 +102,7 @@ func plays(t *testing.T, player, address string, also func(seen) []string) {
 		if len(wrong) == 0 {
 			return
 		}
-		if try == 2 {
+		if try == browserTries {
 			t.Fatal(strings.Join(wrong, "; "))
 		}
 		t.Logf("once more: %s", strings.Join(wrong, "; "))

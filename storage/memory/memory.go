@@ -21,8 +21,9 @@ import (
 type Store struct {
 	mu      sync.Mutex
 	objects map[string]object
-	folders map[string]int // how many objects are below it
-	puts    uint64         // numbers the versions
+	folders map[string]int             // how many objects are below it
+	within  map[string]map[string]bool // the keys of each folder itself, so that List looks at no other
+	puts    uint64                     // numbers the versions
 }
 
 type object struct {
@@ -31,7 +32,9 @@ type object struct {
 	modified time.Time
 }
 
-func New() *Store { return &Store{objects: map[string]object{}, folders: map[string]int{}} }
+func New() *Store {
+	return &Store{objects: map[string]object{}, folders: map[string]int{}, within: map[string]map[string]bool{}}
+}
 
 func (s *Store) Put(ctx context.Context, key string, body []byte, how storage.Put) (storage.Version, error) {
 	v, err := s.put(ctx, key, body, how)
@@ -63,9 +66,21 @@ func (s *Store) put(ctx context.Context, key string, body []byte, how storage.Pu
 	s.objects[key] = o
 	if !there {
 		s.countFolders(key, 1)
+		s.enter(key)
 	}
 	return o.version, nil
 }
+
+func (s *Store) enter(key string) {
+	folder := folderOf(key)
+	if s.within[folder] == nil {
+		s.within[folder] = map[string]bool{}
+	}
+	s.within[folder][key] = true
+}
+
+// folderOf is the folder of a key, with the slash that ends it; "" at the top.
+func folderOf(key string) string { return key[:strings.LastIndexByte(key, '/')+1] }
 
 // blocked tells whether key is a folder, or has an object among its folders.
 func (s *Store) blocked(key string) bool {
@@ -155,9 +170,15 @@ func (s *Store) snapshot(prefix, after string) []storage.Info {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var infos []storage.Info
-	for key, o := range s.objects {
-		if strings.HasPrefix(key, prefix) && key > after {
-			infos = append(infos, storage.Info{Key: key, Size: int64(len(o.body)), Modified: o.modified})
+	for folder, keys := range s.within {
+		if !strings.HasPrefix(folder, prefix) && !strings.HasPrefix(prefix, folder) {
+			continue
+		}
+		for key := range keys {
+			if strings.HasPrefix(key, prefix) && key > after {
+				o := s.objects[key]
+				infos = append(infos, storage.Info{Key: key, Size: int64(len(o.body)), Modified: o.modified})
+			}
 		}
 	}
 	slices.SortFunc(infos, func(a, b storage.Info) int { return strings.Compare(a.Key, b.Key) })
@@ -173,6 +194,10 @@ func (s *Store) Delete(ctx context.Context, key string) error {
 	if _, there := s.objects[key]; there {
 		delete(s.objects, key)
 		s.countFolders(key, -1)
+		folder := folderOf(key)
+		if delete(s.within[folder], key); len(s.within[folder]) == 0 {
+			delete(s.within, folder)
+		}
 	}
 	return nil
 }
