@@ -66,6 +66,7 @@ type audioParser struct {
 	head      pes    // in which buf begins
 	begun     bool   // head is known
 	last      audioUnit
+	unit      audioUnit // at the front of buf; here, so that it is not allocated each time
 
 	base  media.Ticks // of the last timestamp
 	timed bool        // base is known, and no frame since is missing
@@ -110,7 +111,9 @@ func (a *audioParser) next(b []byte) int {
 	if !a.begun {
 		a.head, a.begun = a.m.of(a.m.total-int64(len(b))), true
 	}
-	u, v := a.read(b, &a.last, a.ending)
+	var v verdict
+	a.unit, v = a.read(b, &a.last, a.ending)
+	u := &a.unit
 	switch {
 	case v == noFrame:
 		return a.resync(b)
@@ -120,7 +123,7 @@ func (a *audioParser) next(b []byte) int {
 		return a.resync(b)
 	case a.sure, a.ending && len(b) == u.size:
 	default: // after a search the next frame has to confirm
-		switch a.confirm(&u, b[u.size:]) {
+		switch a.confirm(u, b[u.size:]) {
 		case noFrame:
 			return a.resync(b)
 		case partFrame:
@@ -128,7 +131,7 @@ func (a *audioParser) next(b []byte) int {
 		}
 	}
 	a.sure, a.searching = true, false
-	a.frame(&u, b[:u.size])
+	a.frame(u, b[:u.size])
 	a.begun = false
 	return u.size
 }
