@@ -61,7 +61,7 @@ func startWorker(t *testing.T, s storage.Store, dir string, size int64) *worker 
 		t.Fatal(err)
 	}
 	w.pub = p
-	c := NewChannel(Config{Channel: "story", Worker: "a", Input: "script", Segment: 2 * time.Second, Part: 500 * time.Millisecond}, p.Past())
+	c := NewChannel(Config{Channel: "story", Worker: "a", Segment: 2 * time.Second, Part: 500 * time.Millisecond}, p.Past())
 	go func() { w.done <- Run(ctx, w.events, c, p) }()
 	return w
 }

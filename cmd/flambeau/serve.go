@@ -261,7 +261,7 @@ func (p *process) writeOnce(ctx context.Context, ch ChannelConfig) (err error) {
 	}
 	observe.waits(pub.Waiting)
 	machine := packager.NewChannel(packager.Config{
-		Channel: ch.ID, Worker: p.config.Worker, Input: inputNames(p.inputs[ch.ID]), Segment: ch.Segment, Part: ch.Part, Pair: ch.Pair,
+		Channel: ch.ID, Worker: p.config.Worker, Segment: ch.Segment, Part: ch.Part, Pair: ch.Pair,
 	}, pub.Past())
 
 	pull, stop := context.WithCancel(ctx)
@@ -286,15 +286,6 @@ func (p *process) writeOnce(ctx context.Context, ch ChannelConfig) (err error) {
 	}
 	pulling.Wait()
 	return err
-}
-
-// inputNames is what a generation's record says was pulled, without secrets.
-func inputNames(inputs []ingest.Source) string {
-	var names []string
-	for _, in := range inputs {
-		names = append(names, fmt.Sprint(in))
-	}
-	return strings.Join(names, " ")
 }
 
 type listener struct {
