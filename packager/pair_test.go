@@ -118,7 +118,7 @@ func (l *leg) run() {
 
 // spooled is how many files a process has left in its spool, for the next.
 func (l *leg) spooled() int {
-	left, _ := filepath.Glob(filepath.Join(l.dir, "story", "*"))
+	left, _ := filepath.Glob(filepath.Join(l.dir, "story", "*"+spoolEnding))
 	return len(left)
 }
 

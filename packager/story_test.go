@@ -240,6 +240,7 @@ func (s trackScript) samples() (out []timedEvent) {
 			}
 			m.PTS = ticks(float64(i + reorder(n, gop, b)))
 		}
+		at += s.a.num("late", 0) // it comes behind the others
 		m.Arrived = air.Add(time.Duration(at * float64(time.Second)))
 		out = append(out, timedEvent{at, 1, m})
 	}
