@@ -53,6 +53,7 @@ type Spool struct {
 	dir  string
 	size int64
 	used atomic.Int64
+	over atomic.Int64 // so many bytes the disk did not take, and has not taken since; 0: it takes what comes
 	lock *os.File
 }
 
@@ -106,8 +107,8 @@ func (s *Spool) Stands(store string, channels []string) bool {
 	})
 }
 
-// Room tells whether a tenth of it is free: enough to go on for a while without the store.
-func (s *Spool) Room() bool { return s.used.Load() < s.size-s.size/10 }
+// Room tells whether a tenth of it is free, and the disk takes what is written: enough to go on for a while without the store.
+func (s *Spool) Room() bool { return s.used.Load() < s.size-s.size/10 && s.over.Load() == 0 }
 
 // shelf is one channel's part of a spool. It is owned by the publisher's spooling loop; of what is written, remove and load may be called
 // from elsewhere.
@@ -253,7 +254,11 @@ func (h *shelf) write(channel string, b *batch) error {
 	path := filepath.Join(h.dir, fmt.Sprintf("%012d%s", h.next, spoolEnding))
 	if err := h.place(path, line, body, b); err != nil {
 		h.spool.used.Add(-size)
+		h.spool.over.Store(max(size, h.spool.over.Load()))
 		return fmt.Errorf("spool: %w", err)
+	}
+	if size >= h.spool.over.Load() {
+		h.spool.over.Store(0)
 	}
 	h.next++
 	b.file, b.fileSize = path, size
@@ -315,8 +320,14 @@ func (h *shelf) remove(b *batch) error {
 	if b.file == "" {
 		return nil
 	}
-	h.spool.used.Add(-b.fileSize)
+	h.spool.freed(b)
 	return os.Remove(b.file)
+}
+
+// freed counts a batch out.
+func (s *Spool) freed(b *batch) {
+	s.used.Add(-b.fileSize)
+	s.over.Store(0)
 }
 
 // keep forgets a batch that the store has taken, but for where the channel stands after it.
@@ -324,7 +335,7 @@ func (h *shelf) keep(b *batch) error {
 	if b.file == "" {
 		return nil
 	}
-	h.spool.used.Add(-b.fileSize)
+	h.spool.freed(b)
 	kept := filepath.Join(h.dir, keptName)
 	if err := os.Rename(b.file, kept); err != nil {
 		return err

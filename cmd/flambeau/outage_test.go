@@ -36,9 +36,14 @@ func (b bucket) environment() []string {
 // configure writes a configuration of one channel whose store is the bucket, reached by endpoint.
 func (b bucket) configure(t *testing.T, worker, endpoint, spool string, port int, more string) string {
 	t.Helper()
+	return b.configureInput(t, worker, endpoint, spool, fmt.Sprintf("udp://127.0.0.1:%d", port), more)
+}
+
+func (b bucket) configureInput(t *testing.T, worker, endpoint, spool, input, more string) string {
+	t.Helper()
 	path := filepath.Join(t.TempDir(), worker+".yml")
 	text := fmt.Sprintf("worker: %s\nstore: s3://%s/games?endpoint=%s&region=%s\nspool: { dir: %q, size: 1GiB }\n"+
-		"defaults: { segment: 2s }\nchannels:\n  - id: c\n%s    inputs: [ { url: \"udp://127.0.0.1:%d\" } ]\n", worker, b.name, endpoint, s3test.Region, spool, more, port)
+		"defaults: { segment: 2s }\nchannels:\n  - id: c\n%s    inputs: [ { url: %q } ]\n", worker, b.name, endpoint, s3test.Region, spool, more, input)
 	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
