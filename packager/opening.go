@@ -273,7 +273,7 @@ func (c *Channel) open(ref media.Track, first int, atEnd bool) {
 		opened.Shape = c.shape
 	}
 	zero := o.samples[first]
-	g := timeline.Generation{Number: 0, Input: c.cfg.Input, Why: o.why, Timescale: ref.Timescale}
+	g := timeline.Generation{Number: 0, Why: o.why, Timescale: ref.Timescale}
 	if ref.Kind == media.Audio {
 		d, _ := codec.Describe(ref)
 		g.Timescale = uint32(d.SampleRate)
@@ -514,8 +514,12 @@ func (c *Channel) renditions(g timeline.Generation, ref media.Track, zero *media
 		inits = append(inits, Init{Hash: r.Init, Body: init})
 	}
 	c.renditionIDs(rs, slices.IndexFunc(rs, func(r timeline.Rendition) bool { return r.Track == ref.ID }))
-	for i := range inits {
+	for i := range rs {
 		inits[i].Rendition = rs[i].ID
+		if old, ok := c.gen.Rendition(rs[i].ID); ok && old.Init == rs[i].Init {
+			// The same encoder goes on. A generation may begin with a few frames: by those, two workers of a pair would say two things.
+			rs[i].Average, rs[i].Bandwidth = old.Average, old.Bandwidth
+		}
 	}
 	return rs, inits
 }
@@ -623,7 +627,7 @@ func idLanguage(tag string) string {
 	return tag
 }
 
-// bandwidth is what manifests say of a track for the life of the generation, bits a second. What has come so far is all that is
+// bandwidth is what manifests say of a track that is new, for the life of the generation, bits a second. What has come so far is all that is
 // known: the mean with a tenth to spare, the peak (of any slot's length in it) with a quarter, which is what a peak may exceed what
 // is declared by (Apple HLS Authoring Specification, 1.28 and 1.29). Two digits: a few bytes must not make two workers differ.
 func (c *Channel) bandwidth(t media.Track) (average, peak int64) {

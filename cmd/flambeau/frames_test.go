@@ -199,15 +199,21 @@ func fetchHLS(t *testing.T, media string) map[string]fetched {
 	for _, m := range regexp.MustCompile(`([a-z0-9-]+)/index\.m3u8`).FindAllStringSubmatch(master, -1) {
 		id, at := m[1], media+"/live/c/"+m[1]+"/"
 		var f fetched
+		gap := false
 		for line := range strings.Lines(string(get(t, at+"index.m3u8", 5*time.Second))) {
 			line = strings.TrimSpace(line)
+			gap = gap || line == "#EXT-X-GAP"
 			if m := regexp.MustCompile(`#EXT-X-MAP:URI="([^"]+)"`).FindStringSubmatch(line); m != nil {
 				f.init = get(t, at+m[1], 5*time.Second)
 			}
-			if line != "" && !strings.HasPrefix(line, "#") {
+			if line == "" || strings.HasPrefix(line, "#") {
+				continue
+			}
+			if !gap {
 				f.names = append(f.names, line)
 				f.bodies = append(f.bodies, get(t, at+line, 5*time.Second))
 			}
+			gap = false
 		}
 		out[id] = f
 	}
