@@ -1,4 +1,4 @@
-package main
+package world
 
 import (
 	"fmt"
@@ -45,14 +45,14 @@ func (w *world) draw(l *leg) fault {
 	return w.outage(l)
 }
 
-// span is a time from a few hundred milliseconds to a minute, and now and then an hour.
+// span is a time from nothing to a minute, and now and then an hour, in which nothing else could happen.
 func (w *world) span() time.Duration {
-	switch w.dice.IntN(8) {
-	case 0:
+	switch n := w.dice.IntN(8); {
+	case n == 0:
 		return 0
-	case 1, 2, 3:
+	case n < 4:
 		return time.Duration(w.dice.IntN(3000)) * time.Millisecond
-	case 4:
+	case n == 4 && w.kind != "wild":
 		return time.Hour
 	}
 	return time.Duration(3000+w.dice.IntN(57000)) * time.Millisecond

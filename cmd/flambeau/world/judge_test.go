@@ -1,4 +1,4 @@
-package main
+package world
 
 import (
 	"errors"
@@ -223,7 +223,7 @@ func (w *world) archive() map[uint32]bool {
 	}
 	ends := map[int]float64{} // of each generation, seconds
 	begins := map[int]float64{}
-	maps := map[course]float64{}
+	maps := map[stretch]float64{}
 	for rendition, keys := range lines {
 		last, end := int64(-1), float64(0)
 		for _, key := range keys {
@@ -278,20 +278,20 @@ func (w *world) generationsFollow(begins, ends map[int]float64) {
 	}
 }
 
-// course is a stretch in which media time and programme time go together.
-type course struct {
+// stretch is a stretch in which media time and programme time go together.
+type stretch struct {
 	generation, clock int
 	rendition         string
 }
 
 // inTime: within a generation and one run of the feed's clock, each frame is where the first was, and sound is where the picture is.
-func (w *world) inTime(maps map[course]float64, key string, r timeline.Rendition, generation int, f stored) {
+func (w *world) inTime(maps map[stretch]float64, key string, r timeline.Rendition, generation int, f stored) {
 	off := float64(f.shown)/float64(r.Timescale) - float64(f.pts)/90000
 	spare := 2.0 / 90000
 	if !r.IsVideo() {
 		spare = float64(r.Frame)/float64(r.Timescale) + 1e-4
 	}
-	m := course{generation, f.clock, r.ID}
+	m := stretch{generation, f.clock, r.ID}
 	first, ok := maps[m]
 	if !ok {
 		maps[m] = off
@@ -325,33 +325,44 @@ func (w *world) accounts(there map[uint32]bool) {
 	}
 }
 
+// lastListed is the newest picture that a root of the process has shown, milliseconds of the programme.
+func (w *world) lastListed(me *life) uint32 {
+	for _, key := range slices.Backward(me.listed) {
+		if frames, _, _ := w.read(key); len(frames) > 0 {
+			return uint32(frames[len(frames)-1].pts / 90)
+		}
+	}
+	return 0
+}
+
 // hurry is how far sound may be ahead of the picture that is sent with it.
 const hurry = time.Second
 
 func (w *world) account(name string, me *life, there map[uint32]bool) {
 	missing, tail := map[int]int64{}, map[int]int64{}
-	newest := uint32(0) // of what is in the archive, milliseconds of the programme
-	for _, f := range me.received {
-		if there[f.number] && f.track == pictureTrack {
-			newest = max(newest, f.at)
-		}
-	}
+	first, last := map[int]uint32{}, map[int]uint32{} // of those that are missing
+	newest := w.lastListed(me)
 	for _, f := range me.received {
 		if there[f.number] {
 			continue
 		}
+		if missing[int(f.track)] == 0 {
+			first[int(f.track)] = f.at
+		}
+		last[int(f.track)] = f.at
 		if missing[int(f.track)]++; f.at+uint32(hurry/time.Millisecond) > newest {
 			tail[int(f.track)]++
 		}
 	}
-	for track, n := range missing {
-		named := me.named[track]
+	for _, track := range slices.Sorted(maps.Keys(missing)) {
+		n, named := missing[track], me.named[track]
 		least := n
 		if me.killed {
 			least -= tail[track]
 		}
 		if named+me.overrun < least || named > n {
-			w.wrong("%s: %d frames of track %d are not in the archive, %d of them came last; its loss records name %d, and %d events that found no room", name, n, track, tail[track], named, me.overrun)
+			w.wrong("%s, %v to %v, killed: %v: %d frames of track %d are not in the archive, from %d to %d ms, %d of them after the last picture that it listed, %d; its loss records name %d, and %d events that found no room",
+				name, me.began.Sub(w.began), me.ended.Sub(w.began), me.killed, n, track, first[track], last[track], tail[track], newest, named, me.overrun)
 		}
 	}
 	for track, n := range me.named {

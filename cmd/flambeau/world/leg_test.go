@@ -1,12 +1,13 @@
-package main
+package world
 
 import (
 	"bytes"
 	"context"
-	bytesof "encoding/binary" // the tests have a binary of their own
+	"encoding/binary"
 	"errors"
 	"log/slog"
 	"math/rand/v2"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -18,6 +19,14 @@ import (
 	"flambeau/packager/timeline"
 	"flambeau/storage"
 	"flambeau/storage/storagetest"
+)
+
+// What serve does.
+const (
+	eventQueue = 1024 // events between a worker and its machine
+	drainLimit = 20 * time.Second
+	againFirst = time.Second // before a worker that could not start is begun again
+	againMost  = 30 * time.Second
 )
 
 // leg is one worker: the antenna that hears the feed, the processes that run one after the other, their way to the store, and what befalls
@@ -33,6 +42,7 @@ type leg struct {
 	keysOnly bool          // only its key frames do not
 	wall     time.Duration // how far off the machine's wall clock is
 	store    trouble
+	heard    []media.Event
 	owed     map[int]int // frames of a track that were missed and not yet told of
 
 	life  *life // the process that runs; nil: none
@@ -53,6 +63,8 @@ type life struct {
 	err          error
 
 	received []received // owned by the worker's goroutine until done
+
+	listed []string // the pictures that its roots listed last; owned by its publisher until done
 
 	mu      sync.Mutex
 	named   map[int]int64 // frames of each track that its loss records name
@@ -253,8 +265,8 @@ func (a *antenna) Next(ctx context.Context) (media.Event, error) {
 	e := a.events[0]
 	a.events = a.events[1:]
 	if s, ok := e.(*media.Sample); ok {
-		pts := bytesof.BigEndian.Uint64(s.Data[8:])
-		a.me.received = append(a.me.received, received{uint32(bytesof.BigEndian.Uint64(s.Data)), uint32(pts / 90), uint16(s.Track)})
+		pts := binary.BigEndian.Uint64(s.Data[8:])
+		a.me.received = append(a.me.received, received{uint32(binary.BigEndian.Uint64(s.Data)), uint32(pts / 90), uint16(s.Track)})
 	}
 	return e, nil
 }
@@ -365,53 +377,68 @@ type book struct {
 }
 
 func (s book) Put(ctx context.Context, key string, body []byte, how storage.Put) (storage.Version, error) {
-	root := strings.HasPrefix(key, timeline.RootPrefix(worldChannel))
+	root, picture := strings.HasPrefix(key, timeline.RootPrefix(worldChannel)), ""
 	switch {
 	case root && !how.IfAbsent && how.IfVersion == "":
 		s.w.wrong("%s is put without asking what is there", key)
 	case root:
-		s.names(ctx, key, body)
+		picture = s.names(ctx, key, body)
 	case !how.IfAbsent:
 		s.w.wrong("%s is put over whatever is there", key)
 	}
 	v, err := s.Store.Put(ctx, key, body, how)
-	if err == nil && strings.HasPrefix(key, timeline.LossPrefix(worldChannel)) {
+	switch {
+	case err != nil:
+	case picture != "":
+		s.me.listed = append(s.me.listed, picture)
+	case strings.HasPrefix(key, timeline.LossPrefix(worldChannel)):
 		s.loss(key, body)
 	}
 	return v, err
 }
 
 // names: what an index names is there, at the instant at which it is put. Rows are in the order in which they were listed, so the new ones
-// are the last.
-func (s book) names(ctx context.Context, key string, body []byte) {
+// are the last. It returns the newest of the pictures.
+func (s book) names(ctx context.Context, key string, body []byte) (picture string) {
 	for body = bytes.TrimSuffix(body, []byte("\n")); ; {
 		i := bytes.LastIndexByte(body, '\n')
 		line := body[i+1:]
 		rest, ok := bytes.CutPrefix(line, []byte("row "))
 		if !ok || i < 0 {
-			return
+			return picture
 		}
 		body = body[:i]
 		rendition, rest, _ := bytes.Cut(rest, []byte(" "))
 		slot, _, _ := bytes.Cut(rest, []byte(" "))
 		name := string(rendition) + "/" + string(slot)
+		if picture == "" && rendition[0] == 'v' {
+			picture = timeline.SegmentKey(worldChannel, string(rendition), slotOf(slot))
+		}
 		if s.w.indexed(name) {
-			return
+			return picture
 		}
 		row, err := timeline.ParseRow(string(line))
 		if err != nil {
 			s.w.wrong("%s: %v", key, err)
-			return
+			return picture
 		}
 		o, err := s.Store.Get(ctx, timeline.SegmentKey(worldChannel, row.Rendition, row.Slot), storage.Get{})
 		if err != nil {
 			if ctx.Err() == nil {
 				s.w.wrong("%s names slot %d of %s before it is there: %v", key, row.Slot, row.Rendition, err)
 			}
-			return
+			return picture
 		}
 		o.Body.Close()
 	}
+}
+
+func slotOf(word []byte) int64 {
+	n, err := strconv.ParseInt(string(word), 10, 64)
+	if err != nil {
+		return -1
+	}
+	return n
 }
 
 func (s book) loss(key string, body []byte) {
