@@ -1,15 +1,21 @@
 # make             builds bin/flambeau
 # make demo        one feed, one process, URLs to open
+# make rig         flambeau, a feed, MinIO and Prometheus as processes, URLs to open; RIG='-shift 1000' moves its ports
 # make test        everything that a commit must pass; installs what is missing (Debian, as root)
 # make test-long   the same with five minutes a player and twenty kills
 GO ?= go
 
-.PHONY: build demo test test-long lint tools fuzz
+.PHONY: build demo rig test test-long lint tools fuzz
 build:
 	$(GO) build -trimpath -o bin/flambeau ./cmd/flambeau
 
 demo: build
 	./bin/flambeau demo
+
+rig: build
+	@GO="$(GO)" sh testdata/tools.sh rig
+	$(GO) build -trimpath -o bin/rig ./deploy/rig
+	@exec ./bin/rig $(RIG)
 
 lint:
 	@out=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$out" ]; then echo "gofmt wants: $$out"; exit 1; fi

@@ -1,6 +1,8 @@
 #!/bin/sh
-# Installs what the tests need and this machine lacks: Debian, as root.
+# Installs what the tests need and this machine lacks: Debian, as root. tools.sh rig: only what make rig needs.
 set -eu
+commands="ffmpeg promtool chromium node npm"
+[ "${1:-}" = rig ] && commands="ffmpeg promtool"
 
 # Two S3 stores, compiled behind everything else: minutes the first time. For tests on the loopback only.
 bin="$(${GO:-go} env GOPATH)/bin"
@@ -11,24 +13,34 @@ install() { # name, package, module, version
 }
 (
 	install minio github.com/minio/minio github.com/minio/minio v0.0.0-20260212201848-7aac2a2c5b7c
-	install versitygw github.com/versity/versitygw/cmd/versitygw github.com/versity/versitygw v1.8.0
+	[ "${1:-}" = rig ] || install versitygw github.com/versity/versitygw/cmd/versitygw github.com/versity/versitygw v1.8.0
 ) &
 stores=$!
 
 need=""
-for command in ffmpeg chromium node npm promtool; do
+for command in $commands; do
 	command -v $command >/dev/null 2>&1 && continue
 	case $command in
 	node) need="$need nodejs" ;;
-	promtool) need="$need prometheus" ;; # it may start a service of that name, which hurts nobody
+	promtool) need="$need prometheus" ;;
 	*) need="$need $command" ;;
 	esac
 done
 [ -e /usr/share/fonts/truetype/dejavu/DejaVuSansMono-Bold.ttf ] || need="$need fonts-dejavu-core"
 if [ -n "$need" ]; then
+	if [ "$(id -u)" != 0 ]; then
+		echo "not here:$need. As root: apt-get install$need"
+		exit 1
+	fi
 	echo "installing$need"
 	apt-get update -qq
 	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $need >/dev/null
+	# Debian starts it as a service, on the port that make rig has in mind for its own.
+	case $need in *prometheus*) systemctl disable --now prometheus >/dev/null 2>&1 || true ;; esac
+fi
+if [ "${1:-}" = rig ]; then
+	wait $stores
+	exit
 fi
 cd "$(dirname "$0")/players"
 if ! cmp -s package-lock.json node_modules/.installed; then

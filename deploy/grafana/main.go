@@ -91,22 +91,26 @@ func build() *dashboard.DashboardBuilder {
 			query{quantile("0.99", "flambeau_segment_publish_seconds", "channel", these), "{{channel}} p99"})).
 		WithPanel(lines("Segments, by result", "", units.CountsPerSecond, 2,
 			query{`sum by (channel, result) (rate(flambeau_segments_total{` + these + `}[$__rate_interval]))`, "{{channel}} {{result}}"})).
-		WithPanel(lines("Behind the wall clock", "The edge's media time against now: a drifting feed shows here, and an edge that stands.", units.Seconds, 3,
+		WithPanel(lines("Behind the wall clock", "The edge's media time against now: an edge that stands shows here.", units.Seconds, 4,
 			query{`time() - (flambeau_edge_timestamp_seconds{` + these + `} > 0)`, "{{channel}} {{instance}}"})).
-		WithPanel(lines("Lost", "Media that the archive lacks.", units.Seconds, 3,
+		WithPanel(lines("Drift", "Media time against UTC by the worker's clock, either way.", units.Seconds, 4,
+			query{`abs(flambeau_channel_drift_seconds{` + these + `})`, "{{channel}} {{instance}}"})).
+		WithPanel(lines("Lost", "Media that the archive lacks.", units.Seconds, 4,
 			query{`increase(flambeau_loss_seconds_total{` + these + `}[5m])`, "{{channel}} in 5 min"})).
-		WithPanel(lines("Divergences", "Objects whose name other bytes had taken.", units.Short, 3,
+		WithPanel(lines("Divergences", "Objects whose name other bytes had taken.", units.Short, 4,
 			query{`flambeau_divergence_total{` + these + `}`, "{{channel}} {{instance}}"})).
 		WithRow(dashboard.NewRowBuilder("Store")).
 		WithPanel(lines("Store latency, p99 by op", "", units.Seconds, 2,
 			query{quantile("0.99", "flambeau_store_request_duration_seconds", "op", here), "{{op}}"})).
 		WithPanel(lines("Store requests, by op", "", units.OpsPerSecond, 2,
 			query{`sum by (op) (rate(flambeau_store_request_duration_seconds_count{` + here + `}[$__rate_interval]))`, "{{op}}"})).
-		WithPanel(lines("Store errors, by op", "", units.OpsPerSecond, 3,
+		WithPanel(lines("Store errors, by op", "", units.OpsPerSecond, 4,
 			query{`sum by (op) (rate(flambeau_store_request_duration_seconds_count{result="error",` + here + `}[$__rate_interval]))`, "{{op}}"})).
-		WithPanel(lines("Waiting for the store", "How long the oldest closed segment has waited.", units.Seconds, 3,
+		WithPanel(lines("Waiting for the store", "How long the oldest closed segment has waited.", units.Seconds, 4,
 			query{`flambeau_segment_waiting_seconds{` + these + `}`, "{{channel}} {{instance}}"})).
-		WithPanel(lines("Spool", "What the store has not taken yet, and what there is room for. A file store has none.", units.BytesIEC, 3,
+		WithPanel(lines("Reads from memory", "Objects that never change: in memory, on their way for another, read from the store, not kept.", units.OpsPerSecond, 4,
+			query{`sum by (result) (rate(flambeau_cache_requests_total{` + here + `}[$__rate_interval]))`, "{{result}}"})).
+		WithPanel(lines("Spool", "What the store has not taken yet, and what there is room for. A file store has none.", units.BytesIEC, 4,
 			query{`flambeau_spool_bytes{` + here + `}`, "{{instance}} used"},
 			query{`flambeau_spool_size_bytes{` + here + `}`, "{{instance}} size"})).
 		WithRow(dashboard.NewRowBuilder("Broadcasters")).
