@@ -160,9 +160,12 @@ func (w *world) shortStep() fault {
 	return fault{name: fmt.Sprintf("clock steps by %v", by), begin: func() { w.phase = true; w.onAir.jump(int64(by) * 9 / 100_000) }, settles: 5 * w.slot()}
 }
 
-// rogue is one wrong timestamp.
+// rogue is one wrong timestamp. Of two pictures a second, one that is half a second off is where the next one could be: nobody can tell.
 func (w *world) rogue() fault {
-	by := []float64{-3600, -100, -3, -0.5, 0.5, 3, 100, 3600}[w.dice.IntN(8)]
+	by := []float64{-3600, -100, -3, 3, 100, 3600, -0.5, 0.5}[w.dice.IntN(8)]
+	if w.kind == "long" {
+		by = max(-3600, min(6*by, 3600))
+	}
 	return fault{name: fmt.Sprintf("one timestamp is off by %v s", by), begin: func() { w.onAir.rogue, w.onAir.rogueBy = true, int64(by*90000) }}
 }
 

@@ -325,33 +325,48 @@ func (w *world) accounts(there map[uint32]bool) {
 	}
 }
 
-// lastListed is the newest picture that a root of the process has shown, milliseconds of the programme.
-func (w *world) lastListed(me *life) uint32 {
-	for _, key := range slices.Backward(me.listed) {
-		if frames, _, _ := w.read(key); len(frames) > 0 {
-			return uint32(frames[len(frames)-1].pts / 90)
+// lastListed is the newest frame of each track that a root of the process has shown, milliseconds of the programme.
+func (w *world) lastListed(me *life) map[int]uint32 {
+	newest := map[int]uint32{}
+	for rendition, slots := range me.listed {
+		slices.Sort(slots)
+		for _, slot := range slices.Backward(slots) {
+			if frames, _, _ := w.read(timeline.SegmentKey(worldChannel, rendition, slot)); len(frames) > 0 {
+				f := frames[len(frames)-1]
+				newest[f.track] = max(newest[f.track], uint32(f.pts/90))
+				break
+			}
 		}
 	}
-	return 0
+	return newest
 }
 
-// hurry is how far sound may be ahead of the picture that is sent with it.
-const hurry = time.Second
+const (
+	// hurry is how far one track may be sent before another, and a frame before one that is shown earlier.
+	hurry = time.Second
+	// decided is how long after a slot's end a process has decided about everything in it.
+	decided = 3 * time.Second
+)
 
+// account: what a process was given and is not in the archive, its loss records name, no more and no less. A killed one takes with it what it
+// had not made up its mind about, and what was still on its way: of each track, what came after its last segment that was listed, and of no
+// track anything from before the slot that was open when the last listed picture's began, however long the next key frame was waited for.
 func (w *world) account(name string, me *life, there map[uint32]bool) {
 	missing, tail := map[int]int64{}, map[int]int64{}
 	first, last := map[int]uint32{}, map[int]uint32{} // of those that are missing
 	newest := w.lastListed(me)
+	patience := uint32((w.slot()*5/2 + decided + hurry).Milliseconds()) + me.keys
 	for _, f := range me.received {
 		if there[f.number] {
 			continue
 		}
-		if missing[int(f.track)] == 0 {
-			first[int(f.track)] = f.at
+		track := int(f.track)
+		if missing[track] == 0 {
+			first[track] = f.at
 		}
-		last[int(f.track)] = f.at
-		if missing[int(f.track)]++; f.at+uint32(hurry/time.Millisecond) > newest {
-			tail[int(f.track)]++
+		last[track] = f.at
+		if missing[track]++; f.at+uint32(hurry.Milliseconds()) > newest[track] && f.at+patience > newest[pictureTrack] {
+			tail[track]++
 		}
 	}
 	for _, track := range slices.Sorted(maps.Keys(missing)) {
@@ -361,8 +376,8 @@ func (w *world) account(name string, me *life, there map[uint32]bool) {
 			least -= tail[track]
 		}
 		if named+me.overrun < least || named > n {
-			w.wrong("%s, %v to %v, killed: %v: %d frames of track %d are not in the archive, from %d to %d ms, %d of them after the last picture that it listed, %d; its loss records name %d, and %d events that found no room",
-				name, me.began.Sub(w.began), me.ended.Sub(w.began), me.killed, n, track, first[track], last[track], tail[track], newest, named, me.overrun)
+			w.wrong("%s, %v to %v, killed: %v: %d frames of track %d are not in the archive, from %d to %d ms, %d of them after what it listed, up to %d, and pictures up to %d; its loss records name %d, and %d events that found no room",
+				name, me.began.Sub(w.began), me.ended.Sub(w.began), me.killed, n, track, first[track], last[track], tail[track], newest[track], newest[pictureTrack], named, me.overrun)
 		}
 	}
 	for track, n := range me.named {

@@ -112,9 +112,9 @@ func newWorld(t *testing.T, seed uint64) *world {
 	w.kind, w.lasts, w.step = []string{"tidy", "wild"}[nth%2], 40*time.Minute, 200*time.Millisecond
 	w.segment = []time.Duration{1, 2, 4, 6}[w.dice.IntN(4)] * time.Second
 	if seed%8 == 7 {
-		w.kind, w.lasts, w.step = "long", 84*time.Hour, 500*time.Millisecond
+		w.kind, w.lasts, w.step = "long", 84*time.Hour, time.Second
 		p = programme{num: 2, den: 1, rates: []int{8000}}
-		gop, w.segment = []float64{1, 2, 4}[w.dice.IntN(3)], []time.Duration{6, 8, 10}[w.dice.IntN(3)]*time.Second
+		gop, w.segment = []float64{1, 2, 4}[w.dice.IntN(3)], []time.Duration{10, 20, 30}[w.dice.IntN(3)]*time.Second
 	}
 	if gop == 0 {
 		for range 6 {
