@@ -175,8 +175,12 @@ func jwtClaims(payload []byte, ignore []string) (*Claims, error) {
 	return c, nil
 }
 
+// jsonText reads into a text of its own: null would leave what another claim has put there.
 func jsonText(v json.RawMessage, to *string) bool {
-	return json.Unmarshal(v, to) == nil && boundedText(*to)
+	var s string
+	ok := json.Unmarshal(v, &s) == nil && boundedText(s)
+	*to = s
+	return ok
 }
 
 func jsonTexts(v json.RawMessage, to *[]string) bool {
