@@ -14,3 +14,6 @@ func Forget(v *Verifier) {
 		v.cache.shards[i].entries, v.cache.shards[i].ring, v.cache.shards[i].hand = nil, nil, 0
 	}
 }
+
+// ParseJWKS is parseJWKS.
+var ParseJWKS = parseJWKS

@@ -17,6 +17,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
+	"strings"
 	"time"
 
 	"github.com/fxamacker/cbor/v2"
@@ -269,4 +270,37 @@ func (m message) token(s signer) string { return b64.EncodeToString(m.bytes(s)) 
 
 func (k Kit) cat(kid string, claims labels) string {
 	return k.message(kid, claims).token(k.signers[kid])
+}
+
+// SignedJWT signs any payload as k1.
+func (k Kit) SignedJWT(payload []byte) string {
+	return k.signers["k1"].token(jsonOf(k.header("k1")), payload)
+}
+
+// SignedCAT signs any payload as k1.
+func (k Kit) SignedCAT(payload []byte) string {
+	m := k.message("k1", nil)
+	m.payload = payload
+	return m.token(k.signers["k1"])
+}
+
+// Payloads are the claims of a token as they stand in it, one of the two empty.
+func Payloads(token string) (jwt, cat []byte) {
+	if parts := strings.Split(token, "."); len(parts) == 3 {
+		jwt, _ = b64.DecodeString(parts[1])
+		return jwt, nil
+	}
+	b, _ := b64.DecodeString(token)
+	for len(b) > 0 && b[0]>>5 == 6 {
+		var t cbor.RawTag
+		if cbor.Unmarshal(b, &t) != nil {
+			return nil, nil
+		}
+		b = t.Content
+	}
+	var fields []cbor.RawMessage
+	if cbor.Unmarshal(b, &fields) == nil && len(fields) == 4 {
+		_ = cbor.Unmarshal(fields[2], &cat) // what it is not, is no seed
+	}
+	return nil, cat
 }
