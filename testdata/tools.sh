@@ -42,9 +42,10 @@ if [ "${1:-}" = rig ]; then
 	wait $stores
 	exit
 fi
-cd "$(dirname "$0")/players"
-if ! cmp -s package-lock.json node_modules/.installed; then
-	npm ci --no-audit --no-fund --silent
-	cp package-lock.json node_modules/.installed
-fi
+cd "$(dirname "$0")"
+for folder in players tokens; do
+	cmp -s $folder/package-lock.json $folder/node_modules/.installed && continue
+	(cd $folder && npm ci --no-audit --no-fund --silent --ignore-scripts)
+	cp $folder/package-lock.json $folder/node_modules/.installed
+done
 wait $stores

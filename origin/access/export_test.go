@@ -1,5 +1,7 @@
 package access
 
+import "crypto"
+
 // Cached is how many tokens a verifier keeps.
 func Cached(v *Verifier) (n int) {
 	for i := range v.cache.shards {
@@ -17,3 +19,6 @@ func Forget(v *Verifier) {
 
 // ParseJWKS is parseJWKS.
 var ParseJWKS = parseJWKS
+
+// Public is a key's public half.
+func Public(k *Key) crypto.PublicKey { return k.public }

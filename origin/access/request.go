@@ -181,12 +181,12 @@ func (r Request) hostPort() (host, port string) {
 
 // readURI reads catu: parts, and for each how to match what.
 func readURI(v cbor.RawMessage) (cs []Condition, err error) {
-	var parts map[uint64]cbor.RawMessage
-	if reading.Unmarshal(v, &parts) != nil || len(parts) == 0 {
-		return nil, errMalformed
+	parts, err := numbered(v)
+	if err != nil {
+		return nil, err
 	}
 	for p, matches := range parts {
-		if p > uint64(Extension) {
+		if p < int64(Scheme) || p > int64(Extension) {
 			return nil, why(ClaimNotSupported, "catu")
 		}
 		err := readMatches(matches, "catu", func(m Match, value string) {
@@ -225,11 +225,28 @@ func readHeaders(v cbor.RawMessage) (hs []HeaderCondition, err error) {
 	return hs, nil
 }
 
+// numbered reads a map with numbers as keys that is not empty. The library would make 0 of null and undefined, which is an exact match.
+func numbered(v cbor.RawMessage) (map[int64]cbor.RawMessage, error) {
+	var m map[any]cbor.RawMessage
+	if reading.Unmarshal(v, &m) != nil || len(m) == 0 {
+		return nil, errMalformed
+	}
+	out := map[int64]cbor.RawMessage{}
+	for label, raw := range m {
+		n, ok := labelNumber(label)
+		if !ok {
+			return nil, errMalformed
+		}
+		out[n] = raw
+	}
+	return out, nil
+}
+
 // readMatches reads a map of match types. All of them must hold.
 func readMatches(v cbor.RawMessage, claim string, yield func(Match, string)) error {
-	var matches map[int64]cbor.RawMessage
-	if reading.Unmarshal(v, &matches) != nil || len(matches) == 0 {
-		return errMalformed
+	matches, err := numbered(v)
+	if err != nil {
+		return err
 	}
 	for m, raw := range matches {
 		var text string

@@ -397,6 +397,8 @@ func (k Kit) coseClaims(b *bad) {
 			{access.Malformed, "with an empty catu", c.with(312, labels{})},
 			{access.Malformed, "with an empty part", c.with(312, labels{3: labels{}})},
 			{access.Malformed, "with a part of text", c.with(312, labels{"path": labels{0: "x"}})},
+			{access.Malformed, "with a part of undefined", c.with(312, labels{cbor.SimpleValue(23): labels{0: "https"}})},
+			{access.Malformed, "with a match of undefined", c.with(312, labels{3: labels{cbor.SimpleValue(23): "/live/curling-a/index.m3u8"}})},
 			{access.Malformed, "with a match of bytes", c.with(312, labels{3: labels{0: []byte("x")}})},
 			{access.Malformed, "with a short hash", c.with(312, labels{3: labels{-1: []byte("x")}})},
 			{access.Malformed, "with an empty cath", c.with(315, labels{})},
