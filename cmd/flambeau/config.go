@@ -22,6 +22,11 @@ type Config struct {
 	Listen   ListenConfig
 	Workers  []string // edge addresses, for origins apart
 	Channels []ChannelConfig
+
+	Tokens       TokensConfig
+	Keys         []KeyConfig
+	APIKeys      []APIKeyConfig
+	Certificates []CertificateConfig
 }
 
 // StoreConfig is where the objects are.
@@ -95,6 +100,7 @@ func defaultConfig() Config {
 		Spool:  SpoolConfig{Dir: "./flambeau-spool", Size: 10 << 30},
 		Cache:  CacheConfig{Size: 256 << 20},
 		Listen: ListenConfig{Media: ":8080", Admin: "127.0.0.1:8081", Metrics: ":8082"},
+		Tokens: TokensConfig{Audience: "flambeau", MaxAge: maxTokenAge},
 	}
 }
 

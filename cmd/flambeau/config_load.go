@@ -104,6 +104,12 @@ func (r *reader) idle(s StoreConfig) (ws []Problem) {
 			ws = append(ws, Problem{at, key + ": not used, a file store needs none"})
 		}
 	}
+	for _, key := range []string{"tokens", "keys", "api_keys", "certificates"} {
+		_, closed := r.places["broadcasters"]
+		if at, ok := r.places[key]; ok && !closed {
+			ws = append(ws, Problem{at, key + ": nobody is asked for a token, without broadcasters everything is open"})
+		}
+	}
 	return ws
 }
 

@@ -55,6 +55,8 @@ func wanted(to any) string {
 		return "a duration such as 4s"
 	case *int64:
 		return "a size such as 10GiB"
+	case *time.Time:
+		return "an instant such as 2026-02-23T00:00:00+01:00"
 	}
 	return "text"
 }

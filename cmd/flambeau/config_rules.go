@@ -11,6 +11,7 @@ import (
 func (r *reader) rules(d *draft) {
 	r.required(d)
 	r.listeners(d.Listen)
+	r.vouchers(d.Config)
 	r.timing("defaults", d.defaults)
 	ids, ports := map[string]place{}, map[string]place{}
 	for i, c := range d.Channels {

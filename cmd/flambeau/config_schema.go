@@ -15,7 +15,7 @@ type draft struct {
 // schema is every key that flambeau.yml may have, and where its value goes. The scalars outside of lists can come from the
 // environment as well: store is FLAMBEAU_STORE, listen.media is FLAMBEAU_LISTEN_MEDIA.
 func (d *draft) schema() section {
-	return section{
+	return append(section{
 		{"worker", text(&d.Worker, parseName)},
 		{"store", text(&d.Store, parseStore)},
 		{"spool", section{
@@ -38,8 +38,7 @@ func (d *draft) schema() section {
 			return d.Channels[len(d.Channels)-1].schema()
 		})},
 		{"broadcasters", anything{}},
-		{"keys", anything{}},
-	}
+	}, d.vouched()...)
 }
 
 func (t *timing) schema() section {
@@ -80,7 +79,6 @@ var notYet = []struct {
 	{"listen.edge", given, "the live edge is not served to other origins in this version"},
 	{"workers", given, "the live edge of other workers is not read in this version"},
 	{"broadcasters", always, "rights are not built in this version: refusing to start open"},
-	{"keys", given, "rights are not built in this version: refusing to start open"},
 }
 
 // value is what stands under a key, as far as notYet asks.

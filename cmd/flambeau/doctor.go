@@ -65,8 +65,8 @@ type machine struct {
 var thisMachine = machine{"/proc/sys/net/core/rmem_max", clockState, openFiles, openStore}
 
 // doctor says what this machine lacks.
-func doctor(ctx context.Context, e env, c Config, p printing) error {
-	found := thisMachine.examine(ctx, c)
+func doctor(ctx context.Context, e env, l loaded, p printing) error {
+	found := append(thisMachine.examine(ctx, l.Config), keyFindings(l.File, l.Config)...)
 	err := p.print(e, found, func(w io.Writer) error { return printFindings(w, found) })
 	if bad := worst(found); err == nil && bad != nil {
 		return reported{bad}

@@ -3,6 +3,7 @@
 //	arguments ─► run ─► commands ─► demo, serve        the process that serve.go draws
 //	                       │        check, doctor      what is wrong with the file, with the machine
 //	                       │        verify             what is wrong with the store
+//	                       │        token              who may ask
 //	                       └─ error ─► exitCode
 //
 // Data goes to stdout, everything else to stderr.
@@ -32,13 +33,14 @@ func main() {
 
 // env is the world as a command sees it.
 type env struct {
+	stdin          io.Reader
 	stdout, stderr io.Writer
 	environ        []string // NAME=value
 }
 
 // run is the whole program but for the signals.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	e := env{stdout, stderr, os.Environ()}
+	e := env{os.Stdin, stdout, stderr, os.Environ()}
 	began := false
 	root := rootCommand(e, &began)
 	root.SetArgs(append([]string{}, args...)) // nil would mean os.Args
@@ -62,6 +64,7 @@ type command struct {
 	hidden  bool
 	args    cobra.PositionalArgs
 	wire    func(c *cobra.Command) action
+	sub     []command // then it does nothing itself, and has no wire
 }
 
 // commands is everything that flambeau does; completion and help are cobra's.
@@ -113,6 +116,33 @@ func commands() []command {
 			example: "  flambeau doctor -c flambeau.yml\n  flambeau doctor -c flambeau.yml --json",
 			args:    cobra.NoArgs,
 			wire:    wireDoctor,
+		},
+		{
+			use:     "token",
+			short:   "Make tokens, and look into them",
+			example: "  flambeau token mint -c flambeau.yml --broadcaster alpine-tv\n  flambeau token inspect - -c flambeau.yml < token",
+			sub: []command{
+				{
+					use:   "mint -c FILE --broadcaster ID",
+					short: "Print a token that says whose it is, signed by a key of the configuration",
+					long: "Prints a token and a newline. Whoever has it may take what the broadcaster may, and no more than the token narrows that to,\n" +
+						"until it ends or is revoked. --format key makes an API key for a machine instead: it is shown once, and what the\n" +
+						"configuration needs of it goes to stderr.",
+					example: "  flambeau token mint -c flambeau.yml --broadcaster alpine-tv --ttl 12h\n" +
+						"  flambeau token mint -c flambeau.yml --broadcaster alpine-tv --format cat --channels 'curling-*' --max-height 720",
+					args: cobra.NoArgs,
+					wire: wireMint,
+				},
+				{
+					use:   "inspect TOKEN",
+					short: "Print what a token says and, with -c, whether it would be taken",
+					long: "Prints what a token says, but never the token. TOKEN - reads it from stdin: what is on a command line, others on this machine\n" +
+						"can read. With -c FILE it is held against the keys of that configuration: exit 1 if it would not be taken.",
+					example: "  flambeau token inspect - < token\n  flambeau token inspect - -c flambeau.yml --json < token",
+					args:    exactly("TOKEN"),
+					wire:    wireInspect,
+				},
+			},
 		},
 		{
 			use:     "version",
@@ -176,6 +206,16 @@ func (c command) cobra(e env) *cobra.Command {
 	out := &cobra.Command{
 		Use: c.use, Short: c.short, Long: c.long, Example: c.example, Hidden: c.hidden, Args: c.args,
 		ValidArgsFunction: cobra.NoFileCompletions,
+	}
+	for _, s := range c.sub {
+		out.AddCommand(s.cobra(e))
+	}
+	if c.sub != nil {
+		out.Args = cobra.ArbitraryArgs // so that an unknown one comes to us
+		out.RunE = func(cc *cobra.Command, args []string) error {
+			return usageError{unknown(c.use+" command", strings.Join(args, " "), commandNames(cc))}
+		}
+		return out
 	}
 	do := c.wire(out)
 	out.RunE = func(cc *cobra.Command, args []string) error { return do(cc.Context(), e, args) }
@@ -289,7 +329,7 @@ func wireDoctor(c *cobra.Command) action {
 		if err != nil {
 			return err
 		}
-		return doctor(ctx, e, l.Config, p)
+		return doctor(ctx, e, l, p)
 	}
 }
 

@@ -28,8 +28,8 @@ const (
 func Algorithms() []string { return []string{HS256, ES256, EdDSA} }
 
 const (
-	// maxKeyFile is the longest file of a key, in bytes.
-	maxKeyFile = 16 << 10
+	// MaxKeyFile is the longest file of a key, in bytes.
+	MaxKeyFile = 16 << 10
 	// minSecret is the shortest secret: as long as the hash (RFC 7518, 3.2).
 	minSecret = 32
 	// maxKeyID is the longest name of a key, in bytes.
@@ -68,8 +68,8 @@ func NewKey(id, algorithm string, file []byte) (*Key, error) {
 	}
 	k := &Key{ID: id, Algorithm: algorithm}
 	switch {
-	case len(file) > maxKeyFile:
-		return nil, fmt.Errorf("longer than %d KiB", maxKeyFile>>10)
+	case len(file) > MaxKeyFile:
+		return nil, fmt.Errorf("longer than %d KiB", MaxKeyFile>>10)
 	case algorithm == HS256:
 		k.secret = bytes.Clone(secretOf(file))
 		if len(k.secret) < minSecret {
