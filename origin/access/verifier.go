@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"maps"
 	"net/http"
+	"reflect"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -111,7 +112,10 @@ func (v *Verifier) Reload(o Options) error {
 	}
 	v.sets = sets
 	v.replace(func(b *book) {
-		b.rules = &rules{o.Audience, o.Issuer, o.MaxAge, o.Ignore}
+		r := &rules{o.Audience, o.Issuer, o.MaxAge, o.Ignore}
+		if b.rules == nil || !reflect.DeepEqual(b.rules, r) {
+			b.rules = r
+		}
 		b.own, b.apiKeys, b.certs = o.Keys, apiKeys, o.Certificates
 	})
 	return nil

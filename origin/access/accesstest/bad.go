@@ -49,6 +49,11 @@ func (k Kit) mangled(b *bad, kid string) {
 			b.add("", fmt.Sprintf("%s of %s and %s", format, kid, name), t)
 		}
 		b.add("", fmt.Sprintf("%s of %s after a space", format, kid), " "+token)
+		if len(token[strings.LastIndex(token, ".")+1:])%4 != 0 { // its last letter has bits that belong to no byte
+			const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+			end := len(token) - 1
+			b.add(access.Malformed, fmt.Sprintf("%s of %s with a bit behind", format, kid), token[:end]+string(letters[strings.IndexByte(letters, token[end])^1]))
+		}
 		b.add("", fmt.Sprintf("%s of %s in capitals", format, kid), strings.ToUpper(token))
 	}
 	i := strings.LastIndex(jwt, ".")
