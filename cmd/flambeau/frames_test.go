@@ -31,8 +31,8 @@ var feedCases = []feedCase{
 	{"25fps_gop_2s", []string{"-g", "50", "-keyint_min", "50", "-sc_threshold", "0", "-bf", "0"}, "25", nil, ""},
 	{"29.97fps_gop_37_two_b_frames", []string{"-g", "37", "-keyint_min", "37", "-sc_threshold", "0", "-bf", "2"}, "30000/1001", nil, ""},
 	{"25fps_default_key_frames", nil, "25", nil, ""},
-	{"50fps_h265_10_bits_open_gop_ac3_eac3", []string{"-c:v", "libx265", "-pix_fmt", "yuv420p10le", "-x265-params", "log-level=none:keyint=96:min-keyint=96:scenecut=0:open-gop=1:bframes=3:colorprim=bt2020:transfer=arib-std-b67:colormatrix=bt2020nc"},
-		"50", []string{"-c:a:0", "ac3", "-c:a:1", "eac3"}, "hevc_mp4toannexb,filter_units=remove_types=32|33|34|35|36|37|38"},
+	{"25fps_h265_10_bits_open_gop_ac3_eac3", []string{"-c:v", "libx265", "-pix_fmt", "yuv420p10le", "-x265-params", "log-level=none:keyint=48:min-keyint=48:scenecut=0:open-gop=1:bframes=3:colorprim=bt2020:transfer=arib-std-b67:colormatrix=bt2020nc"},
+		"25", []string{"-c:a:0", "ac3", "-c:a:1", "eac3"}, "hevc_mp4toannexb,filter_units=remove_types=32|33|34|35|36|37|38"},
 }
 
 // streams of every feed: how ffmpeg calls them, and what of them has no place in a CMAF sample (parameter sets, delimiters, filler).
