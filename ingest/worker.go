@@ -262,7 +262,11 @@ func (w *Worker) judge(in *input, err error, reason string) {
 	if errors.As(err, &p) {
 		w.log.Error("feed panicked", "input", in.number, "source", name(in.Source), "err", err, "stack", string(p.stack))
 	}
-	w.log.Warn("feed lost", "input", in.number, "source", name(in.Source), "err", err, "was_up", up, "retry_in", in.ready.Sub(now))
+	told := w.log.With("input", in.number, "source", name(in.Source), "err", err, "was_up", up)
+	if !in.finished {
+		told = told.With("retry_in", in.ready.Sub(now))
+	}
+	told.Warn("feed lost")
 }
 
 func jitter(d time.Duration) time.Duration {

@@ -32,6 +32,7 @@ type lane struct {
 	doubt   int64  // its slots up to this one may lack something, or be cut otherwise than by who saw all
 	lastDTS media.Ticks
 	hasDTS  bool
+	pace    int64 // source ticks between the last two
 
 	held   []timed // not decided yet: the reference has not passed it
 	passed int     // how many of the channel's boundaries it has gone through

@@ -118,7 +118,7 @@ func (a args) num(k string, otherwise float64) float64 {
 func tell(t *testing.T, script string) (cuts []Cut) {
 	t.Helper()
 	script, _, _ = strings.Cut(script, "\n--\n")
-	cfg := Config{Channel: "story", Worker: "a", Input: "script", Segment: 2 * time.Second, Part: 500 * time.Millisecond}
+	cfg := Config{Channel: "story", Worker: "a", Segment: 2 * time.Second, Part: 500 * time.Millisecond}
 	for line := range strings.Lines(script) {
 		if wish, ok := strings.CutPrefix(line, "segment "); ok {
 			cfg.Segment, _ = time.ParseDuration(strings.TrimSpace(wish))
@@ -240,6 +240,7 @@ func (s trackScript) samples() (out []timedEvent) {
 			}
 			m.PTS = ticks(float64(i + reorder(n, gop, b)))
 		}
+		at += s.a.num("late", 0) // it comes behind the others
 		m.Arrived = air.Add(time.Duration(at * float64(time.Second)))
 		out = append(out, timedEvent{at, 1, m})
 	}

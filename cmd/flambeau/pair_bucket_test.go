@@ -16,7 +16,7 @@ func TestAPairOfWorkersOnABucket(t *testing.T) {
 	t.Parallel()
 	b := newBucket(t)
 	source := makeFeed(t, feedCases[0])
-	want := sourceHashes(t, source)
+	want := sourceHashes(t, source, streams[0].filter)
 	ports := [2]int{freeUDP(t), freeUDP(t)}
 	relays := [2]*relay{newRelay(t, b.Endpoint), newRelay(t, b.Endpoint)}
 	var files [2]string

@@ -211,14 +211,14 @@ func TestOneDatagramOfTwentyIsLostAndNoneIsMissed(t *testing.T) {
 			t.Parallel()
 			var f ingest.Feed
 			if listens {
-				l := listener(t, Config{Latency: 400 * time.Millisecond})
+				l := listener(t, Config{Latency: 2 * time.Second})
 				f = l
 				ffmpegTo(t, "srt://"+lossy(t, l.local().String())+"?pkt_size=1316")
 			} else {
 				at := freePort(t)
 				ffmpegTo(t, "srt://"+at+"?mode=listener&pkt_size=1316")
 				time.Sleep(500 * time.Millisecond) // it hears one caller, once
-				f = eventually(t, New(Config{Address: lossy(t, at), Latency: 400 * time.Millisecond}))
+				f = eventually(t, New(Config{Address: lossy(t, at), Latency: 2 * time.Second}))
 			}
 			// The shutdown may be lost as well, and the very last packet: nothing comes after it that would tell.
 			video, audio, _, err := heard(t, f)

@@ -1,4 +1,4 @@
-package main
+package world
 
 import (
 	"errors"
@@ -223,7 +223,7 @@ func (w *world) archive() map[uint32]bool {
 	}
 	ends := map[int]float64{} // of each generation, seconds
 	begins := map[int]float64{}
-	maps := map[course]float64{}
+	maps := map[stretch]float64{}
 	for rendition, keys := range lines {
 		last, end := int64(-1), float64(0)
 		for _, key := range keys {
@@ -278,20 +278,20 @@ func (w *world) generationsFollow(begins, ends map[int]float64) {
 	}
 }
 
-// course is a stretch in which media time and programme time go together.
-type course struct {
+// stretch is a stretch in which media time and programme time go together.
+type stretch struct {
 	generation, clock int
 	rendition         string
 }
 
 // inTime: within a generation and one run of the feed's clock, each frame is where the first was, and sound is where the picture is.
-func (w *world) inTime(maps map[course]float64, key string, r timeline.Rendition, generation int, f stored) {
+func (w *world) inTime(maps map[stretch]float64, key string, r timeline.Rendition, generation int, f stored) {
 	off := float64(f.shown)/float64(r.Timescale) - float64(f.pts)/90000
 	spare := 2.0 / 90000
 	if !r.IsVideo() {
 		spare = float64(r.Frame)/float64(r.Timescale) + 1e-4
 	}
-	m := course{generation, f.clock, r.ID}
+	m := stretch{generation, f.clock, r.ID}
 	first, ok := maps[m]
 	if !ok {
 		maps[m] = off
@@ -325,33 +325,59 @@ func (w *world) accounts(there map[uint32]bool) {
 	}
 }
 
-// hurry is how far sound may be ahead of the picture that is sent with it.
-const hurry = time.Second
-
-func (w *world) account(name string, me *life, there map[uint32]bool) {
-	missing, tail := map[int]int64{}, map[int]int64{}
-	newest := uint32(0) // of what is in the archive, milliseconds of the programme
-	for _, f := range me.received {
-		if there[f.number] && f.track == pictureTrack {
-			newest = max(newest, f.at)
+// lastListed is the newest frame of each track that a root of the process has shown, milliseconds of the programme.
+func (w *world) lastListed(me *life) map[int]uint32 {
+	newest := map[int]uint32{}
+	for rendition, slots := range me.listed {
+		slices.Sort(slots)
+		for _, slot := range slices.Backward(slots) {
+			if frames, _, _ := w.read(timeline.SegmentKey(worldChannel, rendition, slot)); len(frames) > 0 {
+				f := frames[len(frames)-1]
+				newest[f.track] = max(newest[f.track], uint32(f.pts/90))
+				break
+			}
 		}
 	}
+	return newest
+}
+
+const (
+	// hurry is how far one track may be sent before another, and a frame before one that is shown earlier.
+	hurry = time.Second
+	// decided is how long after a slot's end a process has decided about everything in it.
+	decided = 3 * time.Second
+)
+
+// account: what a process was given and is not in the archive, its loss records name, no more and no less. A killed one takes with it what it
+// had not made up its mind about, and what was still on its way: of each track, what came after its last segment that was listed, and of no
+// track anything from before the slot that was open when the last listed picture's began, however long the next key frame was waited for.
+func (w *world) account(name string, me *life, there map[uint32]bool) {
+	missing, tail := map[int]int64{}, map[int]int64{}
+	first, last := map[int]uint32{}, map[int]uint32{} // of those that are missing
+	newest := w.lastListed(me)
+	patience := uint32((w.slot()*5/2 + decided + hurry).Milliseconds()) + me.keys
 	for _, f := range me.received {
 		if there[f.number] {
 			continue
 		}
-		if missing[int(f.track)]++; f.at+uint32(hurry/time.Millisecond) > newest {
-			tail[int(f.track)]++
+		track := int(f.track)
+		if missing[track] == 0 {
+			first[track] = f.at
+		}
+		last[track] = f.at
+		if missing[track]++; f.at+uint32(hurry.Milliseconds()) > newest[track] && f.at+patience > newest[pictureTrack] {
+			tail[track]++
 		}
 	}
-	for track, n := range missing {
-		named := me.named[track]
+	for _, track := range slices.Sorted(maps.Keys(missing)) {
+		n, named := missing[track], me.named[track]
 		least := n
 		if me.killed {
 			least -= tail[track]
 		}
 		if named+me.overrun < least || named > n {
-			w.wrong("%s: %d frames of track %d are not in the archive, %d of them came last; its loss records name %d, and %d events that found no room", name, n, track, tail[track], named, me.overrun)
+			w.wrong("%s, %v to %v, killed: %v: %d frames of track %d are not in the archive, from %d to %d ms, %d of them after what it listed, up to %d, and pictures up to %d; its loss records name %d, and %d events that found no room",
+				name, me.began.Sub(w.began), me.ended.Sub(w.began), me.killed, n, track, first[track], last[track], tail[track], newest[track], newest[pictureTrack], named, me.overrun)
 		}
 	}
 	for track, n := range me.named {
