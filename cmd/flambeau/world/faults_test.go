@@ -176,6 +176,9 @@ func (w *world) parameters() fault {
 
 // languages makes a sound speak another language, or come or go.
 func (w *world) languages() fault {
+	if len(w.onAir.rates) == 0 {
+		return w.parameters()
+	}
 	i := w.dice.IntN(len(w.onAir.rates))
 	language := []string{"ita", "eng", ""}[w.dice.IntN(3)]
 	if was := w.onAir.table.sounds[i].language; was == language {

@@ -132,9 +132,12 @@ func (s *screen) entry(rendition string, slot int64, e shown, gap bool) {
 	if gap {
 		return
 	}
-	if _, _, err := s.w.read(timeline.SegmentKey(worldChannel, rendition, slot)); err != nil {
+	o, err := s.w.truth.Get(s.w.t.Context(), timeline.SegmentKey(worldChannel, rendition, slot), storage.Get{})
+	if err != nil {
 		s.w.wrong("%s is listed: %v", key, err)
+		return
 	}
+	o.Body.Close()
 }
 
 var periodTag = regexp.MustCompile(`<Period id="([^"]*)" start="([^"]*)"`)
@@ -210,8 +213,8 @@ func (w *world) judge() {
 }
 
 // archive reads every segment, in order, and tells which frames are there.
-func (w *world) archive() map[uint32]bool {
-	there := map[uint32]bool{}
+func (w *world) archive() []bool {
+	there := make([]bool, w.onAir.number+1)
 	lines := map[string][]string{}
 	for info, err := range w.truth.List(w.t.Context(), worldChannel+"/seg/", "") {
 		if err != nil {
@@ -223,7 +226,7 @@ func (w *world) archive() map[uint32]bool {
 	}
 	ends := map[int]float64{} // of each generation, seconds
 	begins := map[int]float64{}
-	maps := map[stretch]float64{}
+	offs := map[stretch]*float64{}
 	for rendition, keys := range lines {
 		last, end := int64(-1), float64(0)
 		for _, key := range keys {
@@ -237,17 +240,22 @@ func (w *world) archive() map[uint32]bool {
 			if !ok || !known {
 				continue // verify has said so
 			}
+			in := stretch{row.Generation, -1, rendition}
+			var first *float64
 			for _, f := range frames {
-				if n := uint32(f.number); there[n] {
-					w.wrong("%s: frame %d of track %d is in the archive twice", key, n, f.track)
-				} else {
-					there[n] = true
+				if there[f.number] {
+					w.wrong("%s: frame %d of track %d is in the archive twice", key, f.number, f.track)
 				}
+				there[f.number] = true
 				if f.number <= last {
 					w.wrong("%s: frame %d comes after %d", key, f.number, last)
 				}
 				last = f.number
-				w.inTime(maps, key, r, row.Generation, f)
+				if in.clock != f.clock {
+					in.clock = f.clock
+					first = w.stretch(offs, in, key, r, f)
+				}
+				w.inTime(first, key, r, f)
 			}
 			if len(frames) == 0 {
 				continue
@@ -284,27 +292,35 @@ type stretch struct {
 	rendition         string
 }
 
-// inTime: within a generation and one run of the feed's clock, each frame is where the first was, and sound is where the picture is.
-func (w *world) inTime(maps map[stretch]float64, key string, r timeline.Rendition, generation int, f stored) {
-	off := float64(f.shown)/float64(r.Timescale) - float64(f.pts)/90000
-	spare := 2.0 / 90000
-	if !r.IsVideo() {
-		spare = float64(r.Frame)/float64(r.Timescale) + 1e-4
-	}
-	m := stretch{generation, f.clock, r.ID}
-	first, ok := maps[m]
+// stretch is how far media time is from programme time in a stretch: what its first frame says, which is what other renditions say of it.
+func (w *world) stretch(offs map[stretch]*float64, in stretch, key string, r timeline.Rendition, f stored) *float64 {
+	first, ok := offs[in]
 	if !ok {
-		maps[m] = off
-		first = off
-		for other, o := range maps {
-			if other.generation == generation && other.clock == f.clock && max(off-o, o-off) > 0.13 {
-				w.wrong("%s: frame %d is %f s off from where %s has it", key, f.number, off-o, other.rendition)
+		off := f.off(r)
+		first, offs[in] = &off, &off
+		for other, o := range offs {
+			if other.generation == in.generation && other.clock == in.clock && max(off-*o, *o-off) > 0.13 {
+				w.wrong("%s: frame %d is %f s off from where %s has it", key, f.number, off-*o, other.rendition)
 			}
 		}
 	}
-	if d := off - first; d > spare || d < -spare {
+	return first
+}
+
+// off is how far a frame's media time is from its programme's, seconds.
+func (f stored) off(r timeline.Rendition) float64 {
+	return float64(f.shown)/float64(r.Timescale) - float64(f.pts)/90000
+}
+
+// inTime: within a generation and one run of the feed's clock, each frame is where the first was, and sound is where the picture is.
+func (w *world) inTime(first *float64, key string, r timeline.Rendition, f stored) {
+	off, spare := f.off(r), 2.0/90000
+	if !r.IsVideo() {
+		spare = float64(r.Frame)/float64(r.Timescale) + 1e-4
+	}
+	if d := off - *first; d > spare || d < -spare {
 		w.wrong("%s: frame %d is %f s from where it belongs", key, f.number, d)
-		maps[m] = off
+		*first = off
 	}
 }
 
@@ -317,7 +333,7 @@ func (w *world) record(n int) (timeline.Generation, bool) {
 }
 
 // accounts: each frame that a process was given is somewhere.
-func (w *world) accounts(there map[uint32]bool) {
+func (w *world) accounts(there []bool) {
 	for _, l := range w.legs {
 		for i, me := range l.lives {
 			w.account(fmt.Sprintf("process %d of %s", i, l.name), me, there)
@@ -351,7 +367,7 @@ const (
 // account: what a process was given and is not in the archive, its loss records name, no more and no less. A killed one takes with it what it
 // had not made up its mind about, and what was still on its way: of each track, what came after its last segment that was listed, and of no
 // track anything from before the slot that was open when the last listed picture's began, however long the next key frame was waited for.
-func (w *world) account(name string, me *life, there map[uint32]bool) {
+func (w *world) account(name string, me *life, there []bool) {
 	missing, tail := map[int]int64{}, map[int]int64{}
 	first, last := map[int]uint32{}, map[int]uint32{} // of those that are missing
 	newest := w.lastListed(me)
