@@ -35,6 +35,8 @@ const (
 	jitter = 200 * time.Millisecond
 	// jump is the distance of two decoding times of one track from which on they are not of one clock.
 	jump = 10 * time.Second
+	// leap is how far a decoding time may go ahead of the last one of its track and be believed at once; see believes.
+	leap = 300 * time.Millisecond
 	// backStep is how far a decoding time may fall back and still count as one bad timestamp rather than as a jump.
 	backStep = time.Second
 	// suspectLimit is how many samples wait for a verdict about a jump; then the jump is believed.
@@ -242,16 +244,7 @@ func (c *Channel) sample(s *media.Sample) {
 	case bad:
 		c.lose(s, "timestamp")
 	case suspect:
-		if !c.turns.left() {
-			c.lose(s, "flapping")
-			return
-		}
-		c.suspects = append(c.suspects, s)
-		if c.isJump(s) {
-			waiting := c.suspects
-			c.suspects = nil
-			c.turnGeneration("jump", false, waiting)
-		}
+		c.suspected(l, s)
 	}
 }
 
@@ -259,6 +252,9 @@ func (c *Channel) sample(s *media.Sample) {
 func (c *Channel) take(l *lane, s *media.Sample) {
 	if c.cfg.Pair && (s.Damaged || l.hasDTS && int64(s.DTS-l.lastDTS) > l.step) {
 		c.doubt(l) // a hole that no counter has shown
+	}
+	if l.hasDTS {
+		l.pace = int64(s.DTS - l.lastDTS)
 	}
 	l.lastDTS, l.hasDTS = s.DTS, true
 	c.arrived = s.Arrived

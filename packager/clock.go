@@ -69,23 +69,87 @@ func (c *Channel) judge(l *lane, s *media.Sample) verdict {
 	}
 	ts := l.r.SourceTimescale
 	switch d := int64(s.DTS - l.lastDTS); {
-	case d > ticks(jump, ts), d < -ticks(backStep, ts):
+	case d > l.believes(), d < -ticks(backStep, ts):
 		return suspect
-	case l != c.ref && d > ticks(holdLimit, ts) && !c.near(l.inReference(l.media(int64(s.PTS)))):
-		return suspect // it alone is ahead: another clock
 	case d <= 0:
 		return bad
 	case !sane(s):
 		return bad
 	}
 	// The track goes on where it was: whatever was suspected of it was a rogue.
-	c.suspects = slices.DeleteFunc(c.suspects, func(o *media.Sample) bool {
-		if o.Track == s.Track {
-			c.lose(o, "timestamp")
-		}
-		return o.Track == s.Track
-	})
+	c.loseAll(c.suspectsOf(s.Track), "timestamp")
 	return good
+}
+
+// believes is how far ahead a decoding time may be and be believed at once. Beyond it either frames are missing or it is wrong: the next one of
+// the track tells. One that is taken too early keeps out all that come after it, up to where it is. A feed of few frames is not doubted at
+// each of them.
+func (l *lane) believes() int64 {
+	return max(ticks(leap, l.r.SourceTimescale), 3*timeline.Rescale(l.usual, l.r.Timescale, l.r.SourceTimescale), min(2*l.pace, ticks(jump, l.r.SourceTimescale)))
+}
+
+// suspectsOf takes a track's samples out of those that are suspected.
+func (c *Channel) suspectsOf(track int) (of []*media.Sample) {
+	c.suspects = slices.DeleteFunc(c.suspects, func(o *media.Sample) bool {
+		if o.Track == track {
+			of = append(of, o)
+		}
+		return o.Track == track
+	})
+	return of
+}
+
+// suspected keeps a sample that may be of another clock until the next ones say what it is.
+func (c *Channel) suspected(l *lane, s *media.Sample) {
+	c.suspects = append(c.suspects, s)
+	before := c.confirms(l, s)
+	switch full := len(c.suspects) >= suspectLimit; {
+	case before == nil && !full:
+	case before != nil && c.sameClock(l, before):
+		for _, o := range c.suspectsOf(s.Track) {
+			if o.DTS >= before.DTS && o.DTS > l.lastDTS && sane(o) {
+				c.take(l, o)
+			} else {
+				c.lose(o, "timestamp")
+			}
+		}
+	case l != c.ref && !full && int64(s.DTS-l.lastDTS) <= ticks(jump, l.r.SourceTimescale) && s.DTS > l.lastDTS && c.suspectsIn(s.Track) < steadyAfter:
+		// The others may come after it.
+	case !c.turns.left():
+		c.loseAll(c.suspects, "flapping")
+		c.suspects = nil
+	default:
+		waiting := c.suspects
+		c.suspects = nil
+		c.turnGeneration("jump", false, waiting)
+	}
+}
+
+func (c *Channel) suspectsIn(track int) (n int) {
+	for _, o := range c.suspects {
+		if o.Track == track {
+			n++
+		}
+	}
+	return n
+}
+
+// sameClock tells whether a sample that is ahead is so because frames are missing before it: the reference not by much, another track
+// likewise, or as much as the others; and any track by more, if others have gone on to where it is.
+func (c *Channel) sameClock(l *lane, s *media.Sample) bool {
+	ts := l.r.SourceTimescale
+	d := int64(s.DTS - l.lastDTS)
+	if d <= 0 || !sane(s) {
+		return false
+	}
+	if d <= ticks(holdLimit, ts) || l == c.ref && d <= ticks(jump, ts) {
+		return true
+	}
+	near := func(o *lane, dts media.Ticks) bool {
+		return o != l && abs(o.inReference(o.media(int64(dts)))-l.inReference(l.media(int64(s.DTS)))) <= ticks(holdLimit, c.gen.Timescale)
+	}
+	return slices.ContainsFunc(c.lanes, func(o *lane) bool { return o.hasDTS && near(o, o.lastDTS) }) ||
+		d <= ticks(jump, ts) && slices.ContainsFunc(c.suspects, func(o *media.Sample) bool { return near(c.lane(o.Track), o.DTS) })
 }
 
 // sane tells whether a sample's two times can be of one sample.
@@ -94,16 +158,15 @@ func sane(s *media.Sample) bool {
 	return d <= ticks(jump, 90000) && d >= -ticks(backStep, 90000)
 }
 
-// isJump tells whether a second sample confirms what a first one of its track made us suspect.
-func (c *Channel) isJump(s *media.Sample) bool {
-	if len(c.suspects) >= suspectLimit {
-		return true
-	}
-	ts := c.lane(s.Track).r.SourceTimescale
+// confirms finds the sample after which s is the next one of its track, among those that are suspected: s comes soon after it, or not later
+// than it came itself.
+func (c *Channel) confirms(l *lane, s *media.Sample) *media.Sample {
+	ts := l.r.SourceTimescale
 	for _, o := range c.suspects {
-		if d := int64(s.DTS - o.DTS); o.Track == s.Track && d > 0 && d < ticks(backStep, ts) {
-			return true
+		most := max(ticks(backStep, ts), min(2*int64(o.DTS-l.lastDTS), ticks(jump, ts)))
+		if d := int64(s.DTS - o.DTS); o.Track == s.Track && d > 0 && d < most {
+			return o
 		}
 	}
-	return false
+	return nil
 }

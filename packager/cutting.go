@@ -20,6 +20,9 @@ func (c *Channel) cutReference(t timed) {
 		c.keepLate()
 		c.cutAt(c.claims(t.shown), c.cutFor(t))
 	case c.owner(t.shown) > c.slot || len(c.late) > 0:
+		if o := c.owner(t.shown); o > c.slot+1 && len(c.late) == 0 {
+			c.cutAt(o-1, c.force(o-1)) // whether its slot has begun is open; those before it have passed
+		}
 		// What is shown before a picture that waits and decoded after it waits behind it: lanes take pictures in decoding order.
 		c.late = append(c.late, t)
 		if t.shown > c.force(c.owner(c.late[0].shown))+c.grace() || c.grace() == 0 {

@@ -32,6 +32,7 @@ type lane struct {
 	doubt   int64  // its slots up to this one may lack something, or be cut otherwise than by who saw all
 	lastDTS media.Ticks
 	hasDTS  bool
+	pace    int64 // source ticks between the last two
 
 	held   []timed // not decided yet: the reference has not passed it
 	passed int     // how many of the channel's boundaries it has gone through
@@ -267,8 +268,11 @@ func (l *lane) close(c *Channel, until int64) {
 		l.idle = false
 		return
 	}
-	e, out := tombstone(*c.shape, c.gen, l.r, l.slot), &Closed{Rendition: l.r.ID, Of: c.name}
-	if !l.empty {
+	var e entry
+	out := &Closed{Rendition: l.r.ID, Of: c.name}
+	if l.empty {
+		e = tombstone(*c.shape, c.gen, l.r, l.slot)
+	} else {
 		l.settle(until)
 		l.closePart()
 		row := timeline.Row{Slot: l.slot, Generation: c.gen.Number, Start: l.start, Duration: l.done, Flags: l.flags, Keys: l.keys}

@@ -493,9 +493,12 @@ func (c *Channel) renditions(g timeline.Generation, ref media.Track, zero *media
 		if t.Kind == media.Video {
 			r.Width, r.Height, r.SAR, r.Range = d.Width, d.Height, [2]int{d.SARWidth, d.SARHeight}, d.Range
 			r.FrameRate = c.frameRate(t, d)
+			if c := d.Colour; c.Present {
+				r.Colour = [3]int{int(c.Primaries), int(c.Transfer), int(c.Matrix)}
+			}
 			r.Delay = int64(first.PTS - first.DTS)
 		} else {
-			r.SampleRate, r.Channels, r.Timescale, r.Frame = d.SampleRate, d.Channels, uint32(d.SampleRate), int64(d.FrameLength)
+			r.SampleRate, r.Channels, r.JOC, r.Timescale, r.Frame = d.SampleRate, d.Channels, d.JOC, uint32(d.SampleRate), int64(d.FrameLength)
 			r.FirstSource = int64(first.PTS)
 			at := timeline.Rescale(g.T0, g.Timescale, r.SourceTimescale) + r.FirstSource - r.Zero
 			r.First = timeline.Rescale(at, r.SourceTimescale, r.Timescale)

@@ -91,6 +91,13 @@ type Publisher struct {
 // then it goes on from there.
 const openPatience = 10 * time.Second
 
+// openTries is how often it asks a store that answers with an error, openAgain apart at first: an opening takes a request for every generation
+// that is still listed, and one that fails is no reason to begin the process again.
+const (
+	openTries = 4
+	openAgain = 100 * time.Millisecond
+)
+
 // OpenPublisher finds out where the channel stands: from the store, and from what is spooled and on its way there.
 func OpenPublisher(ctx context.Context, c PublisherConfig) (*Publisher, error) {
 	p := &Publisher{
@@ -101,7 +108,7 @@ func OpenPublisher(ctx context.Context, c PublisherConfig) (*Publisher, error) {
 		p.Edge = NewEdge(c.Store) // shows what nobody looks at
 	}
 	if c.Spool == nil {
-		if err := p.open(ctx, false); err != nil {
+		if err := p.openSoon(ctx, false); err != nil {
 			return nil, err
 		}
 	} else if err := p.takeUp(ctx); err != nil {
@@ -139,7 +146,7 @@ func (p *Publisher) takeUp(ctx context.Context) error {
 	}
 	octx, cancel := context.WithTimeout(ctx, openPatience)
 	defer cancel()
-	if err := p.open(octx, len(waiting) > 0); err != nil {
+	if err := p.openSoon(octx, len(waiting) > 0); err != nil {
 		if spooled.Shape == nil || ctx.Err() != nil {
 			p.Close()
 			return err
@@ -169,6 +176,21 @@ func (p *Publisher) otherShape(spooled Past, waiting []*batch) bool {
 		})
 	}
 	return !sameShape(p.past.Shape, spooled.Shape)
+}
+
+// openSoon opens in a few tries.
+func (p *Publisher) openSoon(ctx context.Context, waiting bool) (err error) {
+	for n := range openTries {
+		if err = p.open(ctx, waiting); err == nil || n == openTries-1 {
+			break
+		}
+		select {
+		case <-time.After(openAgain << n):
+		case <-ctx.Done():
+			return err
+		}
+	}
+	return err
 }
 
 func sameShape(a, b *timeline.Shape) bool {
@@ -715,16 +737,8 @@ func CarriedRow(body []byte) (r timeline.RenditionRow, record string, err error)
 	if err != nil {
 		return r, "", err
 	}
-	head, line, ok := bytes.Cut(parsed.Row, []byte{'\n'})
-	var number int
-	if _, serr := fmt.Sscanf(string(head), "generation %d %s", &number, &record); !ok || serr != nil {
-		return r, "", fmt.Errorf("it does not say which generation it is of")
-	}
-	if r, err = timeline.ParseRow(string(line)); err != nil {
+	if r, record, err = timeline.ParseCarried(parsed.Row); err != nil {
 		return r, "", err
-	}
-	if r.Generation != number {
-		return r, "", fmt.Errorf("it is of generation %d and %d", number, r.Generation)
 	}
 	r.Size, r.Hash = int64(len(body)), hashOf(body)
 	return r, record, nil

@@ -48,6 +48,26 @@ func open(t *testing.T, s storage.Store, worker string, c *counts) (*Publisher, 
 	return OpenPublisher(t.Context(), PublisherConfig{Channel: "story", Worker: worker, Store: s, Observe: c, Log: quiet})
 }
 
+// TestAStartAsksAgain: a store that does not answer one request in seven keeps nobody from starting, and one that answers none is soon given up.
+func TestAStartAsksAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := memory.New()
+		publishAll(t, s, tell(t, "segment 2s\nvideo fps=25 gop=50 to=30\nshift pid=0 from=8 by=100\nshift pid=0 from=14 by=100\nshift pid=0 from=20 by=100\n"))
+		for every, patience := range map[int]time.Duration{7: time.Second, 1: 2 * time.Second} {
+			began := time.Now()
+			_, err := open(t, &storagetest.Faulty{Store: s, Decide: func(op storagetest.Op) (f storagetest.Fault) {
+				if op.N%every == 0 {
+					f.Err = io.ErrUnexpectedEOF
+				}
+				return f
+			}}, "a", newCounts())
+			if took := time.Since(began); (err != nil) != (every == 1) || took > patience {
+				t.Errorf("one in %d fails: %v, after %v", every, err, took)
+			}
+		}
+	})
+}
+
 // now publishes cuts at once, as a batch of their own.
 func (p *Publisher) now(t *testing.T, cuts ...Cut) error {
 	b := p.composer.compose(cuts, time.Now())

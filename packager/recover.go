@@ -53,9 +53,11 @@ func (p *Publisher) readPast(ctx context.Context, spooled bool) error {
 	}
 	for _, x := range roots {
 		for _, name := range x.Generations {
-			g, err := ReadGeneration(ctx, p.Store, p.Channel, shape, name)
-			if err != nil {
-				return err
+			g, ok := p.gens[name.Number]
+			if !ok || p.names[name.Number] != name { // else it was read in an earlier try
+				if g, err = ReadGeneration(ctx, p.Store, p.Channel, shape, name); err != nil {
+					return err
+				}
 			}
 			p.goOn(g, name)
 		}

@@ -42,11 +42,12 @@ func TestVerifyFindsWhatWasDoneToTheStore(t *testing.T) {
 			h.put(timeline.AltKey("story", "v360", s0+3, timeline.Hash{1}), h.get(seg(3)))
 			h.bury(seg(3))
 		}, seg(3), "has media of it"},
-		"a border without a reason":    {func(h hands) { h.split(s0+5, "", 0) }, seg(5), "neither clock nor tracks are others"},
-		"a border in one rendition":    {func(h hands) { h.split(s0+5, "v360", 0) }, timeline.SegmentKey("story", "a-en", s0+6), "the reference of that slot of 1"},
-		"a generation before the last": {func(h hands) { h.split(s0+5, "", -90000*3600) }, seg(5), "begins before generation 0"},
-		"a border that is missing":     {func(h hands) { h.bury(seg(3)); h.later(s0+4, 90000*3600) }, seg(4), "no generation begins"},
-		"shape gone to another one":    {func(h hands) { h.replace("story/shape.json", `"v360"`, `"v361"`) }, seg(3), "there is no record"},
+		"longer than playlists may say": {func(h hands) { h.editIndex(func(x *timeline.Index) { x.Rows[0].Duration *= 3 }) }, "story/seg/", "more than the target duration"},
+		"a border without a reason":     {func(h hands) { h.split(s0+5, "", 0) }, seg(5), "neither clock nor tracks are others"},
+		"a border in one rendition":     {func(h hands) { h.split(s0+5, "v360", 0) }, timeline.SegmentKey("story", "a-en", s0+6), "the reference of that slot of 1"},
+		"a generation before the last":  {func(h hands) { h.split(s0+5, "", -90000*3600) }, seg(5), "begins before generation 0"},
+		"a border that is missing":      {func(h hands) { h.bury(seg(3)); h.later(s0+4, 90000*3600) }, seg(4), "no generation begins"},
+		"shape gone to another one":     {func(h hands) { h.replace("story/shape.json", `"v360"`, `"v361"`) }, seg(3), "there is no record"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := memory.New()

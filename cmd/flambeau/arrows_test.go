@@ -31,6 +31,7 @@ var arrows = map[string][]string{
 	"testdata":            {},
 	"deploy/*":            {},
 	"cmd/flambeau":        {"*"},
+	"cmd/flambeau/world":  {},
 }
 
 // standardOnly import the standard library and nothing else.

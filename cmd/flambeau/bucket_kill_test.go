@@ -125,7 +125,7 @@ func (r *running) closed(seen map[string][32]byte) {
 // judge holds what an origin apart shows against the feed and what was closed: it misses at most one stretch a kill.
 func (b bucket) judge(t *testing.T, far *running, source string, kills int, closed map[string][32]byte) {
 	t.Helper()
-	want := sourceHashes(t, source)
+	want := sourceHashes(t, source, streams[0].filter)
 	fetched := fetchHLS(t, far.media)
 	for i, id := range []string{"v360", "a-en", "a-fr"} {
 		holes, ok := stretchesMissing(fetched[id].hashes(t, streams[i].filter), want[i])

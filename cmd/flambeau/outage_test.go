@@ -69,7 +69,7 @@ func TestABucketThatFailsLosesNothing(t *testing.T) {
 	stopped := gone * 6 / 10
 	seconds := int((gone+stopped)/time.Second) + 22
 	source := makeLongFeed(t, seconds)
-	want := sourceHashes(t, source)
+	want := sourceHashes(t, source, streams[0].filter)
 	port := freeUDP(t)
 	spool := t.TempDir()
 	file := b.configure(t, "a", r.URL, spool, port, "    window: 10m\n")

@@ -48,7 +48,7 @@ func (p *pairOfRecorded) sends(t *testing.T, source string, ports [2]int) *exec.
 // judge wants every frame of the feed, but for the last few of the picture and of each sound, from an origin that is started now, and no finding.
 func (p *pairOfRecorded) judge(t *testing.T, source string, but [3]int) {
 	t.Helper()
-	want := sourceHashes(t, source)
+	want := sourceHashes(t, source, streams[0].filter)
 	far := startIn(t, p.environment(), "serve", "-c", p.configure(t, "o", p.Endpoint, t.TempDir(), p.ports[0], "    window: 10m\n"), "--role", "origin")
 	fetched := fetchHLS(t, far.media)
 	for i, id := range []string{"v360", "a-en", "a-fr"} {

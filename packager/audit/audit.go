@@ -390,6 +390,9 @@ func (w *walk) segment(p cmaf.Parsed, b []byte, r timeline.Rendition, row timeli
 			say("part %d lasts %d ticks, at most %d", i, f.Duration(), limit)
 		}
 	}
+	if most := w.tl.Shape.TargetDuration*2 + 1; row.Duration*2 >= most*int64(r.Timescale) {
+		say("lasts %d ticks, which is more than the target duration of %d s", row.Duration, w.tl.Shape.TargetDuration) // RFC 8216, 4.3.3.1
+	}
 	if at != uint64(row.End()) {
 		say("ends at %d, its row says %d", at, row.End())
 	}

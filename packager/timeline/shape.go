@@ -50,8 +50,10 @@ type Rendition struct {
 	SAR        [2]int   `json:"sar,omitzero"`        // shape of a sample, horizontal to vertical; 0:0 unknown
 	FrameRate  Rational `json:"frame_rate,omitzero"` // frames a second
 	Range      string   `json:"video_range,omitempty"`
+	Colour     [3]int   `json:"colour,omitzero"` // primaries, transfer, matrix by ITU-T H.273; 0:0:0 unknown
 	SampleRate int      `json:"sample_rate,omitempty"`
 	Channels   int      `json:"channels,omitempty"`
+	JOC        int      `json:"joc,omitempty"` // complexity index of joint object coding; 0: there is none
 
 	// Bandwidth is the peak over any slot, Average the mean, bits a second; from the first media of the generation or the
 	// configuration, never measured later: manifests must not depend on who looked when.

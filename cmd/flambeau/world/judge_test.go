@@ -1,4 +1,4 @@
-package main
+package world
 
 import (
 	"errors"
@@ -132,9 +132,12 @@ func (s *screen) entry(rendition string, slot int64, e shown, gap bool) {
 	if gap {
 		return
 	}
-	if _, _, err := s.w.read(timeline.SegmentKey(worldChannel, rendition, slot)); err != nil {
+	o, err := s.w.truth.Get(s.w.t.Context(), timeline.SegmentKey(worldChannel, rendition, slot), storage.Get{})
+	if err != nil {
 		s.w.wrong("%s is listed: %v", key, err)
+		return
 	}
+	o.Body.Close()
 }
 
 var periodTag = regexp.MustCompile(`<Period id="([^"]*)" start="([^"]*)"`)
@@ -210,8 +213,8 @@ func (w *world) judge() {
 }
 
 // archive reads every segment, in order, and tells which frames are there.
-func (w *world) archive() map[uint32]bool {
-	there := map[uint32]bool{}
+func (w *world) archive() []bool {
+	there := make([]bool, w.onAir.number+1)
 	lines := map[string][]string{}
 	for info, err := range w.truth.List(w.t.Context(), worldChannel+"/seg/", "") {
 		if err != nil {
@@ -223,7 +226,7 @@ func (w *world) archive() map[uint32]bool {
 	}
 	ends := map[int]float64{} // of each generation, seconds
 	begins := map[int]float64{}
-	maps := map[course]float64{}
+	offs := map[stretch]*float64{}
 	for rendition, keys := range lines {
 		last, end := int64(-1), float64(0)
 		for _, key := range keys {
@@ -237,17 +240,22 @@ func (w *world) archive() map[uint32]bool {
 			if !ok || !known {
 				continue // verify has said so
 			}
+			in := stretch{row.Generation, -1, rendition}
+			var first *float64
 			for _, f := range frames {
-				if n := uint32(f.number); there[n] {
-					w.wrong("%s: frame %d of track %d is in the archive twice", key, n, f.track)
-				} else {
-					there[n] = true
+				if there[f.number] {
+					w.wrong("%s: frame %d of track %d is in the archive twice", key, f.number, f.track)
 				}
+				there[f.number] = true
 				if f.number <= last {
 					w.wrong("%s: frame %d comes after %d", key, f.number, last)
 				}
 				last = f.number
-				w.inTime(maps, key, r, row.Generation, f)
+				if in.clock != f.clock {
+					in.clock = f.clock
+					first = w.stretch(offs, in, key, r, f)
+				}
+				w.inTime(first, key, r, f)
 			}
 			if len(frames) == 0 {
 				continue
@@ -278,33 +286,41 @@ func (w *world) generationsFollow(begins, ends map[int]float64) {
 	}
 }
 
-// course is a stretch in which media time and programme time go together.
-type course struct {
+// stretch is a stretch in which media time and programme time go together.
+type stretch struct {
 	generation, clock int
 	rendition         string
 }
 
-// inTime: within a generation and one run of the feed's clock, each frame is where the first was, and sound is where the picture is.
-func (w *world) inTime(maps map[course]float64, key string, r timeline.Rendition, generation int, f stored) {
-	off := float64(f.shown)/float64(r.Timescale) - float64(f.pts)/90000
-	spare := 2.0 / 90000
-	if !r.IsVideo() {
-		spare = float64(r.Frame)/float64(r.Timescale) + 1e-4
-	}
-	m := course{generation, f.clock, r.ID}
-	first, ok := maps[m]
+// stretch is how far media time is from programme time in a stretch: what its first frame says, which is what other renditions say of it.
+func (w *world) stretch(offs map[stretch]*float64, in stretch, key string, r timeline.Rendition, f stored) *float64 {
+	first, ok := offs[in]
 	if !ok {
-		maps[m] = off
-		first = off
-		for other, o := range maps {
-			if other.generation == generation && other.clock == f.clock && max(off-o, o-off) > 0.13 {
-				w.wrong("%s: frame %d is %f s off from where %s has it", key, f.number, off-o, other.rendition)
+		off := f.off(r)
+		first, offs[in] = &off, &off
+		for other, o := range offs {
+			if other.generation == in.generation && other.clock == in.clock && max(off-*o, *o-off) > 0.13 {
+				w.wrong("%s: frame %d is %f s off from where %s has it", key, f.number, off-*o, other.rendition)
 			}
 		}
 	}
-	if d := off - first; d > spare || d < -spare {
+	return first
+}
+
+// off is how far a frame's media time is from its programme's, seconds.
+func (f stored) off(r timeline.Rendition) float64 {
+	return float64(f.shown)/float64(r.Timescale) - float64(f.pts)/90000
+}
+
+// inTime: within a generation and one run of the feed's clock, each frame is where the first was, and sound is where the picture is.
+func (w *world) inTime(first *float64, key string, r timeline.Rendition, f stored) {
+	off, spare := f.off(r), 2.0/90000
+	if !r.IsVideo() {
+		spare = float64(r.Frame)/float64(r.Timescale) + 1e-4
+	}
+	if d := off - *first; d > spare || d < -spare {
 		w.wrong("%s: frame %d is %f s from where it belongs", key, f.number, d)
-		maps[m] = off
+		*first = off
 	}
 }
 
@@ -317,7 +333,7 @@ func (w *world) record(n int) (timeline.Generation, bool) {
 }
 
 // accounts: each frame that a process was given is somewhere.
-func (w *world) accounts(there map[uint32]bool) {
+func (w *world) accounts(there []bool) {
 	for _, l := range w.legs {
 		for i, me := range l.lives {
 			w.account(fmt.Sprintf("process %d of %s", i, l.name), me, there)
@@ -325,33 +341,59 @@ func (w *world) accounts(there map[uint32]bool) {
 	}
 }
 
-// hurry is how far sound may be ahead of the picture that is sent with it.
-const hurry = time.Second
-
-func (w *world) account(name string, me *life, there map[uint32]bool) {
-	missing, tail := map[int]int64{}, map[int]int64{}
-	newest := uint32(0) // of what is in the archive, milliseconds of the programme
-	for _, f := range me.received {
-		if there[f.number] && f.track == pictureTrack {
-			newest = max(newest, f.at)
+// lastListed is the newest frame of each track that a root of the process has shown, milliseconds of the programme.
+func (w *world) lastListed(me *life) map[int]uint32 {
+	newest := map[int]uint32{}
+	for rendition, slots := range me.listed {
+		slices.Sort(slots)
+		for _, slot := range slices.Backward(slots) {
+			if frames, _, _ := w.read(timeline.SegmentKey(worldChannel, rendition, slot)); len(frames) > 0 {
+				f := frames[len(frames)-1]
+				newest[f.track] = max(newest[f.track], uint32(f.pts/90))
+				break
+			}
 		}
 	}
+	return newest
+}
+
+const (
+	// hurry is how far one track may be sent before another, and a frame before one that is shown earlier.
+	hurry = time.Second
+	// decided is how long after a slot's end a process has decided about everything in it.
+	decided = 3 * time.Second
+)
+
+// account: what a process was given and is not in the archive, its loss records name, no more and no less. A killed one takes with it what it
+// had not made up its mind about, and what was still on its way: of each track, what came after its last segment that was listed, and of no
+// track anything from before the slot that was open when the last listed picture's began, however long the next key frame was waited for.
+func (w *world) account(name string, me *life, there []bool) {
+	missing, tail := map[int]int64{}, map[int]int64{}
+	first, last := map[int]uint32{}, map[int]uint32{} // of those that are missing
+	newest := w.lastListed(me)
+	patience := uint32((w.slot()*5/2 + decided + hurry).Milliseconds()) + me.keys
 	for _, f := range me.received {
 		if there[f.number] {
 			continue
 		}
-		if missing[int(f.track)]++; f.at+uint32(hurry/time.Millisecond) > newest {
-			tail[int(f.track)]++
+		track := int(f.track)
+		if missing[track] == 0 {
+			first[track] = f.at
+		}
+		last[track] = f.at
+		if missing[track]++; f.at+uint32(hurry.Milliseconds()) > newest[track] && f.at+patience > newest[pictureTrack] {
+			tail[track]++
 		}
 	}
-	for track, n := range missing {
-		named := me.named[track]
+	for _, track := range slices.Sorted(maps.Keys(missing)) {
+		n, named := missing[track], me.named[track]
 		least := n
 		if me.killed {
 			least -= tail[track]
 		}
 		if named+me.overrun < least || named > n {
-			w.wrong("%s: %d frames of track %d are not in the archive, %d of them came last; its loss records name %d, and %d events that found no room", name, n, track, tail[track], named, me.overrun)
+			w.wrong("%s, %v to %v, killed: %v: %d frames of track %d are not in the archive, from %d to %d ms, %d of them after what it listed, up to %d, and pictures up to %d; its loss records name %d, and %d events that found no room",
+				name, me.began.Sub(w.began), me.ended.Sub(w.began), me.killed, n, track, first[track], last[track], tail[track], newest[track], newest[pictureTrack], named, me.overrun)
 		}
 	}
 	for track, n := range me.named {

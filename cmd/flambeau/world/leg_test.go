@@ -1,14 +1,15 @@
-package main
+package world
 
 import (
 	"bytes"
 	"context"
-	bytesof "encoding/binary" // the tests have a binary of their own
+	"encoding/binary"
 	"errors"
 	"log/slog"
 	"math/rand/v2"
 	"strings"
 	"sync"
+	"testing"
 	"time"
 	"unsafe"
 
@@ -18,6 +19,14 @@ import (
 	"flambeau/packager/timeline"
 	"flambeau/storage"
 	"flambeau/storage/storagetest"
+)
+
+// What serve does.
+const (
+	eventQueue = 1024 // events between a worker and its machine
+	drainLimit = 20 * time.Second
+	againFirst = time.Second // before a worker that could not start is begun again
+	againMost  = 30 * time.Second
 )
 
 // leg is one worker: the antenna that hears the feed, the processes that run one after the other, their way to the store, and what befalls
@@ -33,6 +42,7 @@ type leg struct {
 	keysOnly bool          // only its key frames do not
 	wall     time.Duration // how far off the machine's wall clock is
 	store    trouble
+	heard    []media.Event
 	owed     map[int]int // frames of a track that were missed and not yet told of
 
 	life  *life // the process that runs; nil: none
@@ -53,6 +63,10 @@ type life struct {
 	err          error
 
 	received []received // owned by the worker's goroutine until done
+
+	listed map[string][]int64 // the slots of each rendition that its roots have listed; owned by its publisher until done
+	keyed  uint32             // the newest key frame, milliseconds of the programme, and the longest that it waited for one; owned by the worker's
+	keys   uint32             // goroutine until done
 
 	mu      sync.Mutex
 	named   map[int]int64 // frames of each track that its loss records name
@@ -109,7 +123,7 @@ func (l *leg) start() {
 		return
 	}
 	ctx, cut := context.WithCancel(context.Background())
-	me := &life{began: time.Now(), cut: cut, stop: make(chan struct{}), done: make(chan struct{}), named: map[int]int64{}}
+	me := &life{began: time.Now(), cut: cut, stop: make(chan struct{}), done: make(chan struct{}), named: map[int]int64{}, listed: map[string][]int64{}}
 	l.life, l.lives = me, append(l.lives, me)
 	go func() {
 		defer close(me.done)
@@ -210,14 +224,28 @@ func (l *leg) hear(frames []frame) {
 	}
 }
 
+// before1970 is where the wall seconds of a time that has a monotonic reading begin, the first of 1885.
+var before1970 = -time.Date(1885, 1, 1, 0, 0, 0, 0, time.UTC).Unix()
+
 // stepped is a reading of a clock whose wall time is off and whose monotonic reading is not: what stepping a clock does, and time.Time has
-// no word for. Its first word holds a flag for the monotonic reading, 33 bits of seconds since 1885 and 30 of nanoseconds.
+// no word for. Times of a bubble have no monotonic reading of their own. The first word of one that has: a flag, 33 bits of seconds since
+// 1885 and 30 of nanoseconds; the second: the monotonic reading.
 func stepped(t time.Time, by time.Duration) time.Time {
-	if by != 0 {
-		wall := (*uint64)(unsafe.Pointer(&t))
-		*wall += uint64(int64(by/time.Second)) << 30
-	}
+	wall := t.Add(by)
+	words := (*[2]uint64)(unsafe.Pointer(&t))
+	words[0] = 1<<63 | uint64(wall.Unix()+before1970)<<30 | uint64(wall.Nanosecond())
+	words[1] = uint64(wall.Add(-by).UnixNano())
 	return t
+}
+
+func TestASteppedClockCountsOn(t *testing.T) {
+	a, b := stepped(time.Unix(1e9, 1), 0), stepped(time.Unix(1e9+5, 2), -30*time.Second)
+	if d := b.Sub(a); d != 5*time.Second+1 {
+		t.Errorf("%v have passed", d)
+	}
+	if w := b.UnixNano(); w != (1e9-25)*1e9+2 {
+		t.Errorf("the wall says %d", w)
+	}
 }
 
 // source is the leg as a place to pull from: ingest.Source.
@@ -253,8 +281,14 @@ func (a *antenna) Next(ctx context.Context) (media.Event, error) {
 	e := a.events[0]
 	a.events = a.events[1:]
 	if s, ok := e.(*media.Sample); ok {
-		pts := bytesof.BigEndian.Uint64(s.Data[8:])
-		a.me.received = append(a.me.received, received{uint32(bytesof.BigEndian.Uint64(s.Data)), uint32(pts / 90), uint16(s.Track)})
+		at := uint32(binary.BigEndian.Uint64(s.Data[8:]) / 90)
+		a.me.received = append(a.me.received, received{uint32(binary.BigEndian.Uint64(s.Data)), at, uint16(s.Track)})
+		if s.Key && s.Track == pictureTrack {
+			if a.me.keyed > 0 {
+				a.me.keys = max(a.me.keys, at-a.me.keyed)
+			}
+			a.me.keyed = at
+		}
 	}
 	return e, nil
 }
@@ -366,11 +400,12 @@ type book struct {
 
 func (s book) Put(ctx context.Context, key string, body []byte, how storage.Put) (storage.Version, error) {
 	root := strings.HasPrefix(key, timeline.RootPrefix(worldChannel))
+	var news []timeline.RenditionRow
 	switch {
 	case root && !how.IfAbsent && how.IfVersion == "":
 		s.w.wrong("%s is put without asking what is there", key)
 	case root:
-		s.names(ctx, key, body)
+		news = s.names(ctx, key, body)
 	case !how.IfAbsent:
 		s.w.wrong("%s is put over whatever is there", key)
 	}
@@ -378,39 +413,42 @@ func (s book) Put(ctx context.Context, key string, body []byte, how storage.Put)
 	if err == nil && strings.HasPrefix(key, timeline.LossPrefix(worldChannel)) {
 		s.loss(key, body)
 	}
+	for _, row := range news {
+		s.me.listed[row.Rendition] = append(s.me.listed[row.Rendition], row.Slot)
+	}
 	return v, err
 }
 
 // names: what an index names is there, at the instant at which it is put. Rows are in the order in which they were listed, so the new ones
-// are the last.
-func (s book) names(ctx context.Context, key string, body []byte) {
+// are the last. It returns those.
+func (s book) names(ctx context.Context, key string, body []byte) (news []timeline.RenditionRow) {
 	for body = bytes.TrimSuffix(body, []byte("\n")); ; {
 		i := bytes.LastIndexByte(body, '\n')
 		line := body[i+1:]
 		rest, ok := bytes.CutPrefix(line, []byte("row "))
 		if !ok || i < 0 {
-			return
+			return news
 		}
 		body = body[:i]
 		rendition, rest, _ := bytes.Cut(rest, []byte(" "))
 		slot, _, _ := bytes.Cut(rest, []byte(" "))
-		name := string(rendition) + "/" + string(slot)
-		if s.w.indexed(name) {
-			return
+		if s.w.indexed(string(rendition) + "/" + string(slot)) {
+			return news
 		}
 		row, err := timeline.ParseRow(string(line))
 		if err != nil {
 			s.w.wrong("%s: %v", key, err)
-			return
+			return news
 		}
 		o, err := s.Store.Get(ctx, timeline.SegmentKey(worldChannel, row.Rendition, row.Slot), storage.Get{})
 		if err != nil {
 			if ctx.Err() == nil {
 				s.w.wrong("%s names slot %d of %s before it is there: %v", key, row.Slot, row.Rendition, err)
 			}
-			return
+			return news
 		}
 		o.Body.Close()
+		news = append(news, row)
 	}
 }
 

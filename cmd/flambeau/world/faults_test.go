@@ -1,4 +1,4 @@
-package main
+package world
 
 import (
 	"fmt"
@@ -45,14 +45,14 @@ func (w *world) draw(l *leg) fault {
 	return w.outage(l)
 }
 
-// span is a time from a few hundred milliseconds to a minute, and now and then an hour.
+// span is a time from nothing to a minute, and now and then an hour, in which nothing else could happen.
 func (w *world) span() time.Duration {
-	switch w.dice.IntN(8) {
-	case 0:
+	switch n := w.dice.IntN(8); {
+	case n == 0:
 		return 0
-	case 1, 2, 3:
+	case n < 4:
 		return time.Duration(w.dice.IntN(3000)) * time.Millisecond
-	case 4:
+	case n == 4 && w.kind != "wild":
 		return time.Hour
 	}
 	return time.Duration(3000+w.dice.IntN(57000)) * time.Millisecond
@@ -160,9 +160,12 @@ func (w *world) shortStep() fault {
 	return fault{name: fmt.Sprintf("clock steps by %v", by), begin: func() { w.phase = true; w.onAir.jump(int64(by) * 9 / 100_000) }, settles: 5 * w.slot()}
 }
 
-// rogue is one wrong timestamp.
+// rogue is one wrong timestamp. Of two pictures a second, one that is half a second off is where the next one could be: nobody can tell.
 func (w *world) rogue() fault {
-	by := []float64{-3600, -100, -3, -0.5, 0.5, 3, 100, 3600}[w.dice.IntN(8)]
+	by := []float64{-3600, -100, -3, 3, 100, 3600, -0.5, 0.5}[w.dice.IntN(8)]
+	if w.kind == "long" {
+		by = max(-3600, min(6*by, 3600))
+	}
 	return fault{name: fmt.Sprintf("one timestamp is off by %v s", by), begin: func() { w.onAir.rogue, w.onAir.rogueBy = true, int64(by*90000) }}
 }
 
@@ -173,6 +176,9 @@ func (w *world) parameters() fault {
 
 // languages makes a sound speak another language, or come or go.
 func (w *world) languages() fault {
+	if len(w.onAir.rates) == 0 {
+		return w.parameters()
+	}
 	i := w.dice.IntN(len(w.onAir.rates))
 	language := []string{"ita", "eng", ""}[w.dice.IntN(3)]
 	if was := w.onAir.table.sounds[i].language; was == language {

@@ -1,7 +1,7 @@
-package main
+package world
 
 import (
-	bytesof "encoding/binary" // the tests have a binary of their own
+	"encoding/binary"
 	"encoding/hex"
 	"math/rand/v2"
 	"slices"
@@ -58,10 +58,10 @@ type frame struct {
 const frameBytes = 20
 
 func (f frame) body(b []byte) []byte {
-	b = bytesof.BigEndian.AppendUint64(b, uint64(f.number))
-	b = bytesof.BigEndian.AppendUint64(b, uint64(f.pts))
-	b = bytesof.BigEndian.AppendUint16(b, uint16(f.track))
-	return bytesof.BigEndian.AppendUint16(b, uint16(f.clock))
+	b = binary.BigEndian.AppendUint64(b, uint64(f.number))
+	b = binary.BigEndian.AppendUint64(b, uint64(f.pts))
+	b = binary.BigEndian.AppendUint16(b, uint16(f.track))
+	return binary.BigEndian.AppendUint16(b, uint16(f.clock))
 }
 
 // parseFrame reads what body wrote.
@@ -69,8 +69,8 @@ func parseFrame(b []byte) (f frame, ok bool) {
 	if len(b) != frameBytes {
 		return f, false
 	}
-	f.number, f.pts = int64(bytesof.BigEndian.Uint64(b)), int64(bytesof.BigEndian.Uint64(b[8:]))
-	f.track, f.clock = int(bytesof.BigEndian.Uint16(b[16:])), int(bytesof.BigEndian.Uint16(b[18:]))
+	f.number, f.pts = int64(binary.BigEndian.Uint64(b)), int64(binary.BigEndian.Uint64(b[8:]))
+	f.track, f.clock = int(binary.BigEndian.Uint16(b[16:])), int(binary.BigEndian.Uint16(b[18:]))
 	return f, true
 }
 
