@@ -42,7 +42,6 @@ type leg struct {
 	keysOnly bool          // only its key frames do not
 	wall     time.Duration // how far off the machine's wall clock is
 	store    trouble
-	heard    []media.Event
 	owed     map[int]int // frames of a track that were missed and not yet told of
 
 	life  *life // the process that runs; nil: none
