@@ -64,10 +64,11 @@ func (b *Book) Grant(a Asker, channel string, action Action, now time.Time) Gran
 	open := few[:0]
 	for _, r := range h.rules {
 		why := q.refused(r)
+		g.Personal = g.Personal || r.personal() && why != NoChannel && why != NoAction
 		if why == OK {
 			open = append(open, r)
 		} else {
-			g.Reason = further(g.Reason, why)
+			g.Reason = Further(g.Reason, why)
 		}
 		g.Expires = soonest(g.Expires, q.turns(r, why))
 	}
@@ -96,6 +97,11 @@ func (q *question) refused(r *rule) Reason {
 		return Token
 	}
 	return OK
+}
+
+// personal tells whether a rule asks where somebody is.
+func (r *rule) personal() bool {
+	return len(r.Networks) > 0 || r.Mode != Contract && !r.where.everywhere
 }
 
 func (q *question) within(networks []netip.Prefix) bool {
@@ -180,6 +186,9 @@ func (q *question) unite(g *Grant, open []*rule, dark []*blackout) {
 	g.Reason, g.key = OK, keyOf(g.Spans)
 	g.Tokens = mostTokens(open, grants)
 	g.dark = q.shadows(open, dark)
+	for _, x := range dark {
+		g.Personal = g.Personal || !x.where.everywhere && slices.ContainsFunc(open, func(r *rule) bool { return r.Mode != Contract })
+	}
 }
 
 // turningPoints are the instants at which something begins or ends, sorted, the zero time first.

@@ -57,7 +57,7 @@ func (b *Book) Explain(a Asker, channel string, action Action, at, now time.Time
 	for _, r := range h.rules {
 		v := q.verdict(r, at, dark)
 		e.Rules = append(e.Rules, v)
-		if made == nil || v.Reason != e.Reason && further(e.Reason, v.Reason) == v.Reason || v.Reason == OK && orAny(made.MaxHeight) < orAny(r.MaxHeight) {
+		if made == nil || v.Reason != e.Reason && Further(e.Reason, v.Reason) == v.Reason || v.Reason == OK && orAny(made.MaxHeight) < orAny(r.MaxHeight) {
 			made, e.Reason, e.Rule, e.Change = r, v.Reason, v.Rule, v.Change
 		}
 	}

@@ -14,6 +14,9 @@ type Grant struct {
 	Expires time.Time // request time at which the answer may change by itself; zero: never
 	Reason  Reason    // OK, or why there are no spans
 
+	// Personal: the asker's territory or address had a say. Then the answer is not to be given to anybody else, whatever token he shows.
+	Personal bool
+
 	dark []Span // blackouts that cut into it
 	key  string // of Spans
 }

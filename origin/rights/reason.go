@@ -24,8 +24,8 @@ const (
 // Reasons are all that there are, in that order.
 var Reasons = []Reason{NoBroadcaster, Revoked, NoChannel, NoAction, NoTerritory, NoNetwork, Closed, NotOpenYet, Token, BlackedOut, OutOfWindow, TooHigh, Delayed, OK}
 
-// further is the reason of the rule that came further.
-func further(a, b Reason) Reason {
+// Further is the reason of the rule that came further.
+func Further(a, b Reason) Reason {
 	for _, r := range Reasons {
 		switch r {
 		case a:
