@@ -1,9 +1,11 @@
 package world
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"regexp"
 	"slices"
 	"strconv"
@@ -28,7 +30,9 @@ import (
 //   - each frame that was sent is in the archive once at most, in order, and at the time that the programme has it (archive);
 //   - each frame that a process was given is in the archive or in one of its loss records. Of a killed process, what came since its last
 //     segment was stored may be in neither (accounts);
-//   - what comes later in media time has a higher number (archive);
+//   - what comes later in media time has a higher number (archive), and media time goes on as it should from one generation to the next: at
+//     once after a jump, where the clock is after a change, and as much later as passed after a silence (border);
+//   - what is kept aside is not what stands there (asides), and no gap is told of before there is something behind it (world.dark);
 //   - the edge moves: after every fault it is where the air is, within a bounded time (world.onTheAir), in as many generations as the
 //     fault justifies (world.justified).
 
@@ -208,6 +212,7 @@ func (w *world) judge() {
 	for _, f := range r.Findings {
 		w.wrong("verify: %v", f)
 	}
+	w.asides()
 	w.accounts(w.archive())
 	w.say("%d generations, %d segments, %d gaps, %d losses, %d lives", r.Generations, r.Segments, r.Gaps, r.Losses, len(w.legs[0].lives))
 }
@@ -224,8 +229,7 @@ func (w *world) archive() []bool {
 		rendition, _, _ := timeline.ParseSegmentKey(worldChannel, info.Key)
 		lines[rendition] = append(lines[rendition], info.Key)
 	}
-	ends := map[int]float64{} // of each generation, seconds
-	begins := map[int]float64{}
+	borders := map[int]*border{}
 	offs := map[stretch]*float64{}
 	for rendition, keys := range lines {
 		last, end := int64(-1), float64(0)
@@ -240,6 +244,13 @@ func (w *world) archive() []bool {
 			if !ok || !known {
 				continue // verify has said so
 			}
+			from, to := float64(row.Start)/float64(r.Timescale), float64(row.End())/float64(r.Timescale)
+			b := borders[row.Generation]
+			if b == nil {
+				b = &border{Generation: g, begins: math.Inf(1)}
+				borders[row.Generation] = b
+			}
+			b.until = max(b.until, to)
 			in := stretch{row.Generation, -1, rendition}
 			var first *float64
 			for _, f := range frames {
@@ -260,29 +271,83 @@ func (w *world) archive() []bool {
 			if len(frames) == 0 {
 				continue
 			}
-			from, to := float64(row.Start)/float64(r.Timescale), float64(row.End())/float64(r.Timescale)
 			if from < end-1e-3 {
 				w.wrong("%s begins %f s before what went before it ends", key, end-from)
 			}
 			end = to
-			ends[row.Generation] = max(ends[row.Generation], to)
-			if b, ok := begins[row.Generation]; !ok || from < b {
-				begins[row.Generation] = from
+			b.ends, b.begins = max(b.ends, to), min(b.begins, from)
+			if r.IsVideo() {
+				b.picture(r, frames)
 			}
 		}
 	}
-	w.generationsFollow(begins, ends)
+	w.generationsFollow(borders)
 	return there
 }
 
-// generationsFollow: all of a generation lies after all of those before it, but for half a frame.
-func (w *world) generationsFollow(begins, ends map[int]float64) {
-	end := 0.0
-	for _, n := range slices.Sorted(maps.Keys(begins)) {
-		if begins[n] < end-0.13 {
-			w.wrong("generation %d begins %f s before the one before it ends", n, end-begins[n])
+// asides: nothing is kept aside that is what stands there.
+func (w *world) asides() {
+	for info, err := range w.truth.List(w.t.Context(), worldChannel+"/alt/", "") {
+		if err != nil {
+			w.wrong("%v", err)
+			return
 		}
-		end = max(end, ends[n])
+		rendition, slot, _ := timeline.ParseAltKey(worldChannel, info.Key)
+		a, _, aerr := storage.ReadAll(w.t.Context(), w.truth, info.Key, storage.Get{}, 1<<30)
+		b, _, berr := storage.ReadAll(w.t.Context(), w.truth, timeline.SegmentKey(worldChannel, rendition, slot), storage.Get{}, 1<<30)
+		if aerr != nil || berr != nil || bytes.Equal(a, b) {
+			w.wrong("%s is kept aside, and is what stands there: %v, %v", info.Key, aerr, berr)
+		}
+	}
+}
+
+// border is what is known of where a generation begins and ends: seconds of media time.
+type border struct {
+	timeline.Generation
+	begins, ends float64 // its media
+	until        float64 // its slots
+	first, last  stored  // its pictures
+	offs         [2]float64
+}
+
+// picture notes the pictures of a segment.
+func (b *border) picture(r timeline.Rendition, frames []stored) {
+	if b.first.number == 0 {
+		b.first = frames[0]
+		b.offs[0] = b.first.off(r)
+	}
+	b.last = frames[len(frames)-1]
+	b.offs[1] = b.last.off(r)
+}
+
+// generationsFollow: all of a generation lies after all of those before it, but for half a frame, and where its reason puts it.
+func (w *world) generationsFollow(borders map[int]*border) {
+	const (
+		half   = 0.13 // of the longest frame of sound, seconds
+		listen = 1.0  // how well a silence is measured: by when frames came
+	)
+	end, before := 0.0, (*border)(nil)
+	for _, n := range slices.Sorted(maps.Keys(borders)) {
+		b := borders[n]
+		if b.begins < end-half {
+			w.wrong("generation %d begins %f s before the one before it ends", n, end-b.begins)
+		}
+		end = max(end, b.ends)
+		if before != nil && before.Number == n-1 && b.first.number > 0 && before.last.number > 0 {
+			// A rendition that has nothing of the last slot has a gap there, whose end is nominal: the next generation comes after it.
+			gap := max(0, before.until-before.ends)
+			later := b.begins - before.until
+			off := b.offs[0] - before.offs[1]
+			switch {
+			case b.Why == "jump" && later > 2*half:
+				w.wrong("generation %d begins %f s after the one before it ends, and nothing but the clock has jumped", n, later)
+			case b.Why == "silence" && (off < -listen || off > listen+gap):
+				w.wrong("generation %d, after a silence of %f s, is %f s off", n, float64(b.first.pts-before.last.pts)/90000, off)
+			case b.first.clock == before.last.clock && slices.Contains([]string{"tracks", "parameters", "phase"}, b.Why) && (off < -2*half || off > 2*half+gap):
+				w.wrong("generation %d, for %s, is %f s off where the clock goes on", n, b.Why, off)
+			}
+		}
+		before = b
 	}
 }
 
@@ -317,6 +382,9 @@ func (w *world) inTime(first *float64, key string, r timeline.Rendition, f store
 	off, spare := f.off(r), 2.0/90000
 	if !r.IsVideo() {
 		spare = float64(r.Frame)/float64(r.Timescale) + 1e-4
+	}
+	if !r.IsVideo() && (f.shown-r.First)%r.Frame != 0 {
+		w.wrong("%s: frame %d lies beside the lattice of its generation", key, f.number)
 	}
 	if d := off - *first; d > spare || d < -spare {
 		w.wrong("%s: frame %d is %f s from where it belongs", key, f.number, d)
