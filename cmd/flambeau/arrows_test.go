@@ -24,6 +24,7 @@ var arrows = map[string][]string{
 	"origin/hls":          {"packager/timeline", "origin/rights"},
 	"origin/dash":         {"packager/timeline", "origin/rights"},
 	"origin/rights":       {},
+	"origin/access":       {},
 	"storage":             {},
 	"storage/*":           {"storage"},
 	"storage/s3/s3test":   {},

@@ -131,12 +131,8 @@ func (w Window) seen(rows []Row) []Row {
 // Sees tells whether a viewer may see a slot of pictures of that height: its times in the reference decide, since the cut is everybody's.
 // Deciding by each rendition's own times would part sound, which ends up to a frame later, from the last picture of a grant.
 func (t Timeline) Sees(see Sight, height int, slot int64) bool {
-	r, ok := t.Row(t.Shape.Reference, slot)
-	if _, known := t.Generation(r.Generation); !ok || !known {
-		return false
-	}
-	start, end := t.span(&r)
-	return see.AllowsAt(height, start, end)
+	start, end, ok := t.Span(slot)
+	return ok && see.AllowsAt(height, start, end)
 }
 
 func (t *Timeline) sees(see Sight, r *Row) bool {
@@ -150,6 +146,16 @@ func (t *Timeline) sees(see Sight, r *Row) bool {
 func (t *Timeline) span(r *Row) (start, end time.Time) {
 	e := t.reference(r)
 	return UTC(e.Start, e.Timescale), UTC(e.End(), e.Timescale)
+}
+
+// Span is when a slot is, by the reference.
+func (t Timeline) Span(slot int64) (start, end time.Time, ok bool) {
+	r, ok := t.Row(t.Shape.Reference, slot)
+	if _, known := t.Generation(r.Generation); !ok || !known {
+		return start, end, false
+	}
+	start, end = t.span(&r)
+	return start, end, true
 }
 
 // reference is the entry of a row of the reference whose generation is known. A tombstone that does not say how long it is lasts

@@ -89,7 +89,7 @@ func TestAGrantShowsWholeSlotsOfItsSpan(t *testing.T) {
 	x := air(p25)
 	s0 := x.Shape.First.S0
 	at := func(slot int64) time.Time { return timeline.UTC(t0+(slot-s0)*180000, 90000) }
-	g := rights.Grant{From: at(s0 + 2).Add(time.Nanosecond), Until: at(s0 + 7)}
+	g := rights.Grant{Spans: []rights.Span{{From: at(s0 + 2).Add(time.Nanosecond), Until: at(s0 + 7)}}}
 	w := window(t, x, time.Hour, g)
 	if w.First != s0+3 || w.Last != s0+6 {
 		t.Errorf("slots %d to %d, want %d to %d", w.First-s0, w.Last-s0, 3, 6)
@@ -104,7 +104,7 @@ func TestAGrantShowsWholeSlotsOfItsSpan(t *testing.T) {
 			t.Errorf("slot %d: sees %v", slot-s0, !sees)
 		}
 	}
-	if _, err := x.Window(time.Hour, rights.Grant{From: at(s0 + 100)}); !errors.Is(err, timeline.ErrEmpty) {
+	if _, err := x.Window(time.Hour, rights.Grant{Spans: []rights.Span{{From: at(s0 + 100)}}}); !errors.Is(err, timeline.ErrEmpty) {
 		t.Errorf("a grant that has not begun: error %v", err)
 	}
 }
@@ -212,7 +212,7 @@ func TestAListGoesUpToTheFirstUnknownSlotAndSaysWhatIsMissing(t *testing.T) {
 	if _, err := w.List("a-it"); !errors.Is(err, timeline.ErrRendition) {
 		t.Errorf("unknown rendition: %v", err)
 	}
-	low := window(t, x, time.Hour, rights.Grant{MaxHeight: 720})
+	low := window(t, x, time.Hour, rights.Grant{Spans: []rights.Span{{MaxHeight: 720}}})
 	if _, err := low.List("v1080"); !errors.Is(err, timeline.ErrRendition) {
 		t.Errorf("too high a rendition: %v", err)
 	}
