@@ -25,6 +25,7 @@ var arrows = map[string][]string{
 	"origin/dash":         {"packager/timeline", "origin/rights"},
 	"origin/rights":       {},
 	"origin/access":       {},
+	"origin/territory":    {},
 	"storage":             {},
 	"storage/*":           {"storage"},
 	"storage/s3/s3test":   {},
