@@ -24,7 +24,7 @@ type Source interface {
 // Feed is one open connection. It belongs to one goroutine. One that was bound, and waits for who sends, may also have
 //
 //	Renew() (Feed, error)   after ErrSilent or io.EOF: a fresh Feed that goes on listening in the same place, deaf at no moment. The old
-//	                        one is done with and is not closed, but for an error: then it is
+//	                        one is done with and is not closed. Nil, or an error: it can't, and is closed
 type Feed interface {
 	// Next waits for the next event; the caller owns it. io.EOF says that the feed ended by itself. When ctx ends, Next reads
 	// no more: it gives, event by event, what of the read is complete, and then context.Cause(ctx). No Feed decides what

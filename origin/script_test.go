@@ -82,8 +82,9 @@ func (st *station) air(n int) {
 
 type nobody struct{}
 
-func (nobody) Answered(string, int, time.Duration, int64) {}
-func (nobody) Blocked(int)                                {}
+func (nobody) Answered(string, string, int, time.Duration, int64) {}
+func (nobody) Denied(string)                                      {}
+func (nobody) Blocked(int)                                        {}
 
 func newTestServer(s storage.Store, window time.Duration) (*Server, *Follower) {
 	log := slog.New(slog.NewTextHandler(io.Discard, nil))

@@ -1,7 +1,7 @@
 // Package origin answers broadcasters: who asks for what, at which instant, and what of it there is.
 //
-//	request ─► route ─► follower's view ─► hls, dash (pure) ─► cache header ─► written
-//	                        └─► object in the store ─────────► cache header ─► sent (sendfile)
+//	request ─► gate ─► route ─► follower's view ─► hls, dash (pure) ─► cache header ─► written
+//	            who               └─► object in the store ───────► cache header ─► sent (sendfile)
 //
 // It reads what any other process would read: the index and the objects in the store. No answer is made for one viewer.
 package origin
@@ -13,6 +13,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -20,6 +21,7 @@ import (
 
 	"flambeau/origin/dash"
 	"flambeau/origin/hls"
+	"flambeau/origin/rights"
 	"flambeau/packager/timeline"
 	"flambeau/storage"
 )
@@ -45,7 +47,9 @@ const (
 
 // Observer is told of each answer. Its methods must not block.
 type Observer interface {
-	Answered(kind string, code int, took time.Duration, bytes int64)
+	// Answered: broadcaster is "" where nobody is asked, or who asks is nobody's.
+	Answered(kind, broadcaster string, code int, took time.Duration, bytes int64)
+	Denied(reason string) // one of access.Reasons, rights.Reasons, "tokens"
 	Blocked(delta int)
 }
 
@@ -53,6 +57,7 @@ type Observer interface {
 type Server struct {
 	Channels Channels
 	Store    storage.Store
+	Gate     *Gate         // nil: everything is open
 	Archive  time.Duration // how long objects are kept
 	Observe  Observer
 	Log      *slog.Logger
@@ -90,20 +95,39 @@ type request struct {
 	name      string // last element
 	slot      int64
 	hash      string
+
+	who         visitor
+	may         *entitlement
+	broadcaster string // for books: "" where nobody is asked
 }
 
 // ServeHTTP is the one place where a request comes in and an error becomes a status.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
-	q, err := s.route(r)
+	q, err := s.admit(r, start)
 	code, n := http.StatusOK, int64(0)
 	if err == nil {
 		code, n, err = s.answer(w, r, q)
 	}
 	if err != nil {
-		code, n = s.refuse(w, r, err)
+		code, n = s.refuse(w, r, q, err)
 	}
-	s.Observe.Answered(q.kind, code, time.Since(start), n)
+	s.Observe.Answered(q.kind, q.broadcaster, code, time.Since(start), n)
+}
+
+// admit finds out who asks, and for what.
+func (s *Server) admit(r *http.Request, now time.Time) (q request, err error) {
+	q.kind = "other"
+	path := r.URL.Path
+	if s.Gate != nil {
+		if q.who, path, err = s.Gate.enter(r, now); err != nil {
+			return q, err
+		}
+	}
+	if len(path) > maxPath || r.URL.RawPath != "" {
+		return q, unknown()
+	}
+	return q, s.route(&q, path, r.URL)
 }
 
 func (s *Server) answer(w http.ResponseWriter, r *http.Request, q request) (int, int64, error) {
@@ -130,17 +154,21 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request, q request) (int,
 func allowEveryone(h http.Header) {
 	h.Set("Access-Control-Allow-Origin", "*")
 	h.Set("Access-Control-Allow-Methods", "GET, HEAD, OPTIONS")
-	h.Set("Access-Control-Allow-Headers", "Authorization, Range, If-None-Match, CMCD-Object, CMCD-Request, CMCD-Session, CMCD-Status")
+	h.Set("Access-Control-Allow-Headers", "Authorization, CTA-Common-Access-Token, Range, If-None-Match, CMCD-Object, CMCD-Request, CMCD-Session, CMCD-Status")
 	h.Set("Access-Control-Expose-Headers", "Date, Age, ETag, Content-Length, Content-Range, Accept-Ranges, Retry-After")
 }
 
-func (s *Server) refuse(w http.ResponseWriter, r *http.Request, err error) (int, int64) {
+func (s *Server) refuse(w http.ResponseWriter, r *http.Request, q request, err error) (int, int64) {
 	var no *refusal
+	var why *denial
+	if errors.As(err, &why) {
+		s.Observe.Denied(why.reason)
+	}
 	if !errors.As(err, &no) {
 		if r.Context().Err() != nil {
 			return 499, 0 // the client has gone; nobody reads an answer
 		}
-		s.Log.Error("request failed", "path", r.URL.Path, "err", err)
+		s.Log.Error("request failed", "channel", q.channel, "rendition", q.rendition, "name", q.name, "err", err) // never the path: it may hold a token
 		no = &refusal{code: http.StatusServiceUnavailable, text: "the store does not answer", retry: 1}
 	}
 	h := w.Header()
@@ -157,7 +185,13 @@ func (s *Server) refuse(w http.ResponseWriter, r *http.Request, err error) (int,
 	if no.cache == "" {
 		no.cache = "no-store"
 	}
+	if s.Gate != nil {
+		no.cache = "no-store"
+	}
 	h.Set("Cache-Control", no.cache)
+	if no.code == http.StatusUnauthorized {
+		h.Set("WWW-Authenticate", "Bearer")
+	}
 	if no.retry > 0 {
 		h.Set("Retry-After", strconv.Itoa(no.retry))
 	}
@@ -172,26 +206,37 @@ func (s *Server) refuse(w http.ResponseWriter, r *http.Request, err error) (int,
 // unbuilt are query parameters of the contract that are not answered yet: silence would give live where a span was asked for.
 var unbuilt = []string{"start", "end", "delay", "max_height", "min_height", "lang"}
 
-// route reads a URL. Only the exact forms of the contract are known; nothing is cleaned, decoded twice or redirected.
-func (s *Server) route(r *http.Request) (q request, err error) {
-	q.kind = "other"
-	path := r.URL.Path
-	if len(path) > maxPath || r.URL.RawPath != "" {
-		return q, unknown()
-	}
+// route reads a URL. Only the exact forms of the contract are known; nothing is cleaned, decoded twice or redirected. Whoever has no right to a
+// channel does not learn whether there is one.
+func (s *Server) route(q *request, path string, u *url.URL) error {
 	if path == "/time" {
 		q.kind = "time"
-		return q, nil
+		return nil
 	}
 	p := strings.Split(strings.TrimPrefix(path, "/"), "/")
-	if len(p) < 3 || len(p) > 4 || p[0] != "live" || timeline.CheckName(p[1]) != nil || s.Channels[p[1]] == nil {
-		return q, unknown()
+	if len(p) < 3 || len(p) > 4 || p[0] != "live" || timeline.CheckName(p[1]) != nil {
+		return unknown()
 	}
 	q.channel, q.name = p[1], p[len(p)-1]
-	if r.URL.RawQuery != "" {
+	q.may = q.who.entitled(q.channel)
+	if q.may.reason != rights.NoBroadcaster {
+		q.broadcaster = q.who.id.Broadcaster
+	}
+	switch {
+	case len(q.may.all) == 0:
+		return denied(q.may.reason)
+	case s.Channels[q.channel] == nil && q.who.open():
+		return unknown()
+	case s.Channels[q.channel] == nil:
+		return denied(rights.NoChannel)
+	}
+	if err := q.who.sit(q.may.live); err != nil {
+		return err
+	}
+	if u.RawQuery != "" {
 		for _, k := range unbuilt {
-			if r.URL.Query().Has(k) {
-				return q, &refusal{code: http.StatusBadRequest, text: k + ": not supported by this version"}
+			if u.Query().Has(k) {
+				return &refusal{code: http.StatusBadRequest, text: k + ": not supported by this version"}
 			}
 		}
 	}
@@ -204,14 +249,14 @@ func (s *Server) route(r *http.Request) (q request, err error) {
 		case "time":
 			q.kind = "time"
 		default:
-			return q, unknown()
+			return unknown()
 		}
-		return q, nil
+		return nil
 	}
 	if q.rendition = p[2]; timeline.CheckName(q.rendition) != nil {
-		return q, unknown()
+		return unknown()
 	}
-	return q, q.object()
+	return q.object()
 }
 
 func (q *request) object() error {
@@ -308,6 +353,9 @@ func (d drained) Err() error {
 
 // manifest answers playlists and MPDs out of the newest view.
 func (s *Server) manifest(w http.ResponseWriter, r *http.Request, q request) (int, int64, error) {
+	if q.may.live.Empty() {
+		return 0, 0, denied(q.may.live.Reason)
+	}
 	v, err := s.hold(r, s.Channels[q.channel], firstWait, func(*View) bool { return true })
 	if err != nil {
 		return 0, 0, err
@@ -320,10 +368,15 @@ func (s *Server) manifest(w http.ResponseWriter, r *http.Request, q request) (in
 			return 0, 0, unknown()
 		}
 	}
-	m := v.manifest(q.rendition, q.name)
+	m := v.manifest(q.may.live, q.rendition, q.name)
 	switch {
 	case errors.Is(m.err, hls.ErrEmpty), errors.Is(m.err, dash.ErrEmpty):
+		if why := v.hides(q.may.live); why != rights.OK {
+			return 0, 0, denied(why)
+		}
 		return 0, 0, notYet("%s has not published anything yet", q.channel)
+	case errors.Is(m.err, hls.ErrNoRendition) && !q.who.open():
+		return 0, 0, denied(rights.TooHigh)
 	case errors.Is(m.err, hls.ErrNoRendition):
 		return 0, 0, unknown()
 	case m.err != nil:
@@ -331,7 +384,7 @@ func (s *Server) manifest(w http.ResponseWriter, r *http.Request, q request) (in
 	}
 	h := w.Header()
 	h.Set("Content-Type", contentType(q.kind, false))
-	h.Set("Cache-Control", "public, max-age="+strconv.FormatInt(manifestAge(q.kind, v.Timeline.Shape), 10))
+	h.Set("Cache-Control", q.who.keep(q.may, time.Duration(manifestAge(q.kind, v.Timeline.Shape))*time.Second, ""))
 	h.Set("Vary", "Accept-Encoding")
 	body, etag := m.plain, `"`+m.etag+`"`
 	if acceptsGzip(r) {
@@ -380,12 +433,15 @@ func (s *Server) object(w http.ResponseWriter, r *http.Request, q request) (int,
 		return 0, 0, unknown()
 	}
 	at, err := s.locate(r, v, q)
+	if err == nil {
+		err = s.entitle(r, at, q)
+	}
 	if err != nil {
 		return 0, 0, err
 	}
 	h := w.Header()
 	h.Set("Content-Type", contentType(q.kind, kind == "audio"))
-	h.Set("Cache-Control", "public, max-age="+strconv.FormatInt(max(1, int64(at.age/time.Second)), 10)+", immutable")
+	h.Set("Cache-Control", q.who.keep(q.may, max(time.Second, at.age), ", immutable"))
 	// A name stands for its bytes for ever, so the name is the tag.
 	etag := `"` + q.rendition + "-" + strings.TrimSuffix(strings.TrimSuffix(q.name, ".m4s"), ".mp4") + `"`
 	h.Set("ETag", etag)
@@ -421,6 +477,7 @@ type location struct {
 	age     time.Duration // how long its answer may be kept
 	indexed bool          // an index names it, so it is there; of others only the store knows
 	size    int64         // as the index says; 0: it does not
+	view    *View         // by which it was found
 }
 
 // locate finds the object that a URL names.
@@ -430,45 +487,104 @@ func (s *Server) locate(r *http.Request, v *View, q request) (location, error) {
 		if !ok {
 			return location{}, unknown()
 		}
-		return location{key: timeline.InitKey(q.channel, q.rendition, hash), age: min(maxObjectAge, s.Archive), indexed: true}, nil
+		return location{key: timeline.InitKey(q.channel, q.rendition, hash), age: min(maxObjectAge, s.Archive), indexed: true, view: v}, nil
 	}
-	start, row, err := s.segment(r, v, q)
+	v, start, row, err := s.segment(r, v, q)
 	if err != nil {
 		return location{}, err
 	}
 	return location{
 		key: timeline.SegmentKey(q.channel, q.rendition, q.slot), age: min(maxObjectAge, s.Archive-time.Since(start)),
-		indexed: row.Size > 0, size: row.Size,
+		indexed: row.Size > 0, size: row.Size, view: v,
 	}, nil
+}
+
+// entitle tells whether the visitor may have an object: an initialization segment if it may see anything of its rendition, a segment by the
+// media time of its slot.
+func (s *Server) entitle(r *http.Request, at location, q request) error {
+	if q.who.open() {
+		return nil
+	}
+	height := at.view.height(q.rendition)
+	if q.kind == "init" {
+		if !q.may.allows(height) {
+			return denied(rights.TooHigh)
+		}
+		return nil
+	}
+	start, end, ok := at.view.span(q.slot)
+	if !ok {
+		var err error
+		if start, end, err = s.storedSpan(r, at.view, q); err != nil {
+			return err
+		}
+	}
+	if why := q.may.judge(height, start, end, at.view.End); why != rights.OK {
+		return denied(why)
+	}
+	return nil
+}
+
+// storedSpan is when a slot is that has left the view: the segment of the reference says so itself.
+func (s *Server) storedSpan(r *http.Request, v *View, q request) (start, end time.Time, err error) {
+	key := timeline.SegmentKey(q.channel, v.Timeline.Shape.Reference, q.slot)
+	tail, err := s.tail(r, key)
+	if errors.Is(err, storage.ErrNotExist) {
+		return start, end, notFound("no such segment")
+	}
+	if err != nil {
+		return start, end, err
+	}
+	row, _, err := timeline.CarriedIn(tail)
+	scale, known := v.scale(row.Generation)
+	if err != nil || !known {
+		return start, end, denied(rights.OutOfWindow) // what nobody can date nobody may see
+	}
+	return timeline.UTC(row.Start, scale), timeline.UTC(row.Start+row.Duration, scale), nil
+}
+
+// tail reads the end of an object, where a segment says what it is.
+func (s *Server) tail(r *http.Request, key string) ([]byte, error) {
+	o, err := s.Store.Get(r.Context(), key, storage.Get{Length: 1})
+	if err != nil {
+		return nil, err
+	}
+	o.Body.Close()
+	o, err = s.Store.Get(r.Context(), key, storage.Get{Offset: max(0, o.Size-timeline.MaxCarried)})
+	if err != nil {
+		return nil, err
+	}
+	defer o.Body.Close()
+	return io.ReadAll(io.LimitReader(o.Body, timeline.MaxCarried))
 }
 
 func isGap(slot int64) error { return notFound("slot %d is a gap", slot) }
 
-// segment decides from arithmetic whether a slot can be there, and holds a request that is a little early. It returns the media
-// time at which the slot begins, and its row if the view has it.
-func (s *Server) segment(r *http.Request, v *View, q request) (start time.Time, row timeline.Row, err error) {
+// segment decides from arithmetic whether a slot can be there, and holds a request that is a little early. It returns the view by
+// which it was found, the media time at which the slot begins, and its row if the view has it.
+func (s *Server) segment(r *http.Request, v *View, q request) (_ *View, start time.Time, row timeline.Row, err error) {
 	decided := func(v *View) bool { return v.knows(q.rendition, q.slot) != notThere }
 	if !decided(v) {
 		if q.slot > v.Edge.Slot+1 {
-			return start, row, notYet("slot %d is %d slots early", q.slot, q.slot-v.Edge.Slot)
+			return v, start, row, notYet("slot %d is %d slots early", q.slot, q.slot-v.Edge.Slot)
 		}
 		slot := time.Duration(v.Timeline.Shape.Slot.Float() * float64(time.Second))
 		held, err := s.hold(r, s.Channels[q.channel], holdSlots*slot, decided)
 		if err != nil {
-			return start, row, err
+			return v, start, row, err
 		}
 		v = held
 	}
 	switch v.knows(q.rendition, q.slot) {
 	case notThere:
-		return start, row, notYet("slot %d is not there yet", q.slot)
+		return v, start, row, notYet("slot %d is not there yet", q.slot)
 	case neverWill:
-		return start, row, notFound("slot %d is none of %s", q.slot, q.rendition)
+		return v, start, row, notFound("slot %d is none of %s", q.slot, q.rendition)
 	case there:
 		if row, _ = v.Timeline.Row(q.rendition, q.slot); row.Flags.Has(timeline.Gap) {
-			return start, row, isGap(q.slot)
+			return v, start, row, isGap(q.slot)
 		}
 	}
 	g := v.Timeline.Newest()
-	return timeline.UTC(g.Nominal(v.Timeline.Shape, q.slot, g.Timescale), g.Timescale), row, nil
+	return v, timeline.UTC(g.Nominal(v.Timeline.Shape, q.slot, g.Timescale), g.Timescale), row, nil
 }

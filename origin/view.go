@@ -37,36 +37,71 @@ type rendered struct {
 	err         error
 }
 
+// maxRendered is how many manifests a view keeps: of so many grants that see different things, further ones are rendered each time.
+const maxRendered = 1 << 10
+
 // manifest renders one of the view's manifests, or finds it rendered. name is what follows the channel in its URL. rendition is
 // "" or one that the view has: what is rendered is kept as long as the view, and a dark feed's is kept long.
-func (v *View) manifest(rendition, name string) *rendered {
+func (v *View) manifest(g rights.Grant, rendition, name string) *rendered {
+	key := g.Key() + "/" + rendition + "/" + name
 	v.mu.Lock()
-	key := rendition + "/" + name
 	r := v.rendered[key]
 	if r == nil {
 		r = &rendered{}
-		v.rendered[key] = r
+		if len(v.rendered) < maxRendered {
+			v.rendered[key] = r
+		}
 	}
 	v.mu.Unlock()
 	r.once.Do(func() {
-		if r.plain, r.err = v.render(rendition, name); r.err == nil {
+		if r.plain, r.err = v.render(g.At(v.End), rendition, name); r.err == nil {
 			r.compress()
 		}
 	})
 	return r
 }
 
-func (v *View) render(rendition, name string) ([]byte, error) {
-	open := rights.Open()
+func (v *View) render(g rights.Grant, rendition, name string) ([]byte, error) {
 	switch {
 	case name == "manifest.mpd":
-		return dash.Manifest(v.Timeline, open, v.Window)
+		return dash.Manifest(v.Timeline, g, v.Window)
 	case rendition == "":
-		return hls.Multivariant(v.Timeline, open)
+		return hls.Multivariant(v.Timeline, g)
 	case name == "iframes.m3u8":
-		return hls.IFrames(v.Timeline, open, v.Window, rendition)
+		return hls.IFrames(v.Timeline, g, v.Window, rendition)
 	}
-	return hls.Media(v.Timeline, open, v.Window, rendition)
+	return hls.Media(v.Timeline, g, v.Window, rendition)
+}
+
+// hides is why a grant sees nothing of a channel that has published something: what it says of the edge.
+func (v *View) hides(g rights.Grant) rights.Reason {
+	start, end, ok := v.span(v.Edge.Slot)
+	if !ok {
+		return rights.OK
+	}
+	return g.Judge(0, start, end, v.End)
+}
+
+// span is when a slot is that the view knows, by the reference.
+func (v *View) span(slot int64) (start, end time.Time, ok bool) { return v.Timeline.Span(slot) }
+
+// scale is in which ticks the reference of a generation counts.
+func (v *View) scale(generation int) (uint32, bool) {
+	if g, ok := v.Timeline.Generation(generation); ok {
+		return g.Timescale, true
+	}
+	scale, ok := v.Past.scales[generation]
+	return scale, ok
+}
+
+// height is the lines of a rendition's pictures, the most of any generation that is known; of sound 0.
+func (v *View) height(id string) (lines int) {
+	for _, g := range v.Timeline.Generations {
+		if r, ok := g.Rendition(id); ok {
+			lines = max(lines, r.Height)
+		}
+	}
+	return max(lines, v.Past.heights[id])
 }
 
 func (r *rendered) compress() {

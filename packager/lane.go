@@ -268,8 +268,11 @@ func (l *lane) close(c *Channel, until int64) {
 		l.idle = false
 		return
 	}
-	e, out := tombstone(*c.shape, c.gen, l.r, l.slot), &Closed{Rendition: l.r.ID, Of: c.name}
-	if !l.empty {
+	var e entry
+	out := &Closed{Rendition: l.r.ID, Of: c.name}
+	if l.empty {
+		e = tombstone(*c.shape, c.gen, l.r, l.slot)
+	} else {
 		l.settle(until)
 		l.closePart()
 		row := timeline.Row{Slot: l.slot, Generation: c.gen.Number, Start: l.start, Duration: l.done, Flags: l.flags, Keys: l.keys}

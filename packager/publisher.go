@@ -737,16 +737,8 @@ func CarriedRow(body []byte) (r timeline.RenditionRow, record string, err error)
 	if err != nil {
 		return r, "", err
 	}
-	head, line, ok := bytes.Cut(parsed.Row, []byte{'\n'})
-	var number int
-	if _, serr := fmt.Sscanf(string(head), "generation %d %s", &number, &record); !ok || serr != nil {
-		return r, "", fmt.Errorf("it does not say which generation it is of")
-	}
-	if r, err = timeline.ParseRow(string(line)); err != nil {
+	if r, record, err = timeline.ParseCarried(parsed.Row); err != nil {
 		return r, "", err
-	}
-	if r.Generation != number {
-		return r, "", fmt.Errorf("it is of generation %d and %d", number, r.Generation)
 	}
 	r.Size, r.Hash = int64(len(body)), hashOf(body)
 	return r, record, nil

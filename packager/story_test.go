@@ -421,6 +421,10 @@ func segmentHolds(shape timeline.Shape, g timeline.Generation, rendition timelin
 	if err != nil || record != hash.Short() || !bytes.Equal(carried.Append(nil), want.Append(nil)) {
 		wrong = append(wrong, fmt.Sprintf("carries %s of %s: %v", carried.Append(nil), record, err))
 	}
+	end := c.Body[max(0, len(c.Body)-timeline.MaxCarried):]
+	if short, name, err := timeline.CarriedIn(end); err != nil || name != record || !bytes.Equal(short.Carried(), carried.Carried()) {
+		wrong = append(wrong, fmt.Sprintf("its end says %s of %s: %v", short.Carried(), name, err))
+	}
 	parsed, err := cmaf.Parse(c.Body)
 	if err != nil {
 		return append(wrong, err.Error())

@@ -25,6 +25,7 @@ var arrows = map[string][]string{
 	"origin/dash":              {"packager/timeline", "origin/rights"},
 	"origin/rights":            {},
 	"origin/access":            {},
+	"origin/territory":         {},
 	"origin/access/accesstest": {"origin/access"},
 	"storage":                  {},
 	"storage/*":                {"storage"},

@@ -21,7 +21,7 @@ type TokensConfig struct {
 	Ignore   []string      // claims of JWTs that may be passed over
 }
 
-// KeyConfig is a key that signs tokens, or a set of somebody else's. Files are relative to the configuration's.
+// KeyConfig is a key that signs tokens, or a set of somebody else's.
 type KeyConfig struct {
 	ID           string
 	Algorithm    string // of a key; a set says it itself
@@ -128,13 +128,6 @@ func parseKeyID(s string) (string, error) {
 func parseAlgorithm(s string) (string, error) {
 	if !slices.Contains(access.Algorithms(), s) {
 		return "", fmt.Errorf("%q: want %s", s, either(access.Algorithms()))
-	}
-	return s, nil
-}
-
-func parseFile(s string) (string, error) {
-	if s == "" || strings.ContainsFunc(s, unicode.IsControl) {
-		return "", fmt.Errorf("%q is not a file", s)
 	}
 	return s, nil
 }

@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"net/netip"
 	"os"
-	"path/filepath"
 
 	"flambeau/origin/access"
 )
@@ -17,10 +16,10 @@ func accessOptions(file string, c Config, log *slog.Logger) (access.Options, err
 	var problems []Problem
 	for _, k := range c.Keys {
 		if k.JWKSFile != "" || k.JWKSURL != "" {
-			o.Sets = append(o.Sets, access.Set{ID: k.ID, File: beside(file, k.JWKSFile), URL: k.JWKSURL, Broadcasters: k.Broadcasters, Issuer: k.Issuer, NotAfter: k.NotAfter})
+			o.Sets = append(o.Sets, access.Set{ID: k.ID, File: k.JWKSFile, URL: k.JWKSURL, Broadcasters: k.Broadcasters, Issuer: k.Issuer, NotAfter: k.NotAfter})
 			continue
 		}
-		key, err := readKey(file, k)
+		key, err := readKey(k)
 		if err != nil {
 			problems = append(problems, Problem{place{File: file}, fmt.Sprintf("key %q: %v", k.ID, err)})
 			continue
@@ -57,9 +56,9 @@ func verifier(file string, c Config, log *slog.Logger) (*access.Verifier, error)
 }
 
 // readKey reads one key. What is wrong is said without a byte of it.
-func readKey(file string, k KeyConfig) (*access.Key, error) {
+func readKey(k KeyConfig) (*access.Key, error) {
 	name := k.SecretFile + k.PublicFile + k.PrivateFile // the schema lets one of them be
-	f, err := os.Open(beside(file, name))
+	f, err := os.Open(name)
 	if err != nil {
 		return nil, err
 	}
@@ -76,20 +75,12 @@ func readKey(file string, k KeyConfig) (*access.Key, error) {
 	return key, nil
 }
 
-// beside is a file that the configuration names, from where this process stands.
-func beside(file, name string) string {
-	if name == "" || filepath.IsAbs(name) {
-		return name
-	}
-	return filepath.Join(filepath.Dir(file), name)
-}
-
 // keyFindings looks at the files of keys: are they there, are they keys, and can others read what is secret?
-func keyFindings(file string, c Config) (fs []Finding) {
+func keyFindings(c Config) (fs []Finding) {
 	for _, k := range c.Keys {
 		f := Finding{Name: "key " + k.ID, Level: levelOK, Says: "good"}
 		name := k.SecretFile + k.PrivateFile + k.JWKSFile
-		info, err := os.Stat(beside(file, name))
+		info, err := os.Stat(name)
 		switch {
 		case k.JWKSURL != "":
 			f.Says = "fetched from " + k.JWKSURL
@@ -99,7 +90,7 @@ func keyFindings(file string, c Config) (fs []Finding) {
 			f.Level, f.Says, f.Do = levelWarn, fmt.Sprintf("%s can be read by others (%v)", name, info.Mode().Perm()), "chmod 600 "+name
 		}
 		if f.Level != levelFail && k.JWKSFile == "" && k.JWKSURL == "" {
-			if _, err := readKey(file, k); err != nil {
+			if _, err := readKey(k); err != nil {
 				f.Level, f.Says, f.Do = levelFail, err.Error(), ""
 			}
 		}

@@ -230,7 +230,7 @@ func TestDoctorLooksAtTheFilesOfKeys(t *testing.T) {
 	}
 	l := loadConfig(file, nil)
 	var got []string
-	for _, f := range keyFindings(file, l.Config) {
+	for _, f := range keyFindings(l.Config) {
 		got = append(got, f.Name+" "+string(f.Level))
 		if strings.Contains(f.Says, secret) {
 			t.Errorf("%s tells the secret", f.Name)

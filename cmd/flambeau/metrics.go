@@ -11,8 +11,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"flambeau/ingest"
-	"flambeau/ingest/mpegts"
-	"flambeau/ingest/udp"
 	"flambeau/origin"
 	"flambeau/storage"
 )
@@ -37,6 +35,7 @@ type metrics struct {
 	requests    *prometheus.CounterVec
 	requestTime *prometheus.HistogramVec
 	responses   *prometheus.CounterVec
+	denials     *prometheus.CounterVec
 	blocked     prometheus.Gauge
 	edge        *asked
 	waiting     *asked
@@ -109,6 +108,7 @@ func newMetrics(log *slog.Logger) *metrics {
 	m.requestTime = histogram("http_request_duration_seconds", "From request to last byte written, waiting for the live edge included.",
 		[]float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}, "kind")
 	m.responses = counter("http_response_bytes_total", "Bytes of bodies sent.", "kind", "broadcaster")
+	m.denials = counter("rights_denials_total", "Requests of whom nobody knows, or who has no right, by reason.", "reason")
 	m.blocked = prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "flambeau", Name: "http_blocked_requests", Help: "Requests held until the live edge has what they ask for."})
 	m.registry.MustRegister(m.blocked, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	m.build()
@@ -155,6 +155,9 @@ func (m *metrics) closedSets() {
 	for _, result := range storage.CacheResults {
 		m.cache.WithLabelValues(result)
 	}
+	for _, reason := range origin.DenialReasons() {
+		m.denials.WithLabelValues(reason)
+	}
 	for _, kind := range kinds {
 		m.requestTime.WithLabelValues(kind)
 		m.responses.WithLabelValues(kind, "")
@@ -164,12 +167,14 @@ func (m *metrics) closedSets() {
 	}
 }
 
-// Answered and Blocked make metrics an origin.Observer.
-func (m *metrics) Answered(kind string, code int, took time.Duration, bytes int64) {
+// Answered, Denied and Blocked make metrics an origin.Observer.
+func (m *metrics) Answered(kind, broadcaster string, code int, took time.Duration, bytes int64) {
 	m.requests.WithLabelValues(kind, strconv.Itoa(code)).Inc()
 	m.requestTime.WithLabelValues(kind).Observe(took.Seconds())
-	m.responses.WithLabelValues(kind, "").Add(float64(bytes))
+	m.responses.WithLabelValues(kind, broadcaster).Add(float64(bytes))
 }
+
+func (m *metrics) Denied(reason string) { m.denials.WithLabelValues(reason).Inc() }
 
 func (m *metrics) Blocked(delta int) { m.blocked.Add(float64(delta)) }
 
@@ -275,7 +280,10 @@ func (c *channelMetrics) name(streams []ingest.Stream) {
 
 // feedReasons are all reasons that ingest_errors_total can have.
 func feedReasons() []string {
-	all := slices.Concat(ingest.Reasons, mpegts.Reasons, udp.Reasons)
+	all := slices.Clone(ingest.Reasons)
+	for _, w := range ways {
+		all = append(all, w.reasons...)
+	}
 	slices.Sort(all)
 	return slices.Compact(all)
 }

@@ -87,9 +87,9 @@ func serve(ctx context.Context, e env, o serveOptions) error {
 	inputs := map[string][]ingest.Source{}
 	for _, ch := range o.Config.Channels {
 		for _, in := range ch.Inputs {
-			s, err := openInput(in.URL, log)
+			s, err := openInput(in, log)
 			if err != nil {
-				return fmt.Errorf("channel %s: input %s: %w", ch.ID, in.URL, err)
+				return fmt.Errorf("channel %s: input %s: %w", ch.ID, inputName(in), err)
 			}
 			inputs[ch.ID] = append(inputs[ch.ID], s)
 		}

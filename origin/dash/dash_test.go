@@ -110,7 +110,7 @@ func TestWhereAPeriodEnds(t *testing.T) {
 		name    string
 		channel timeline.Timeline
 		change  func(timeline.Timeline) timeline.Timeline
-		grant   rights.Grant
+		grant   rights.Grant // empty: open
 		window  time.Duration
 		want    string
 	}{
@@ -148,7 +148,7 @@ func TestWhereAPeriodEnds(t *testing.T) {
 		{name: "so has that of one after a gap", channel: air(few(30, 0, "v1080", "a-fr")), change: gaps("a-fr", 2), window: time.Second, want: `
 0-(3) at 6.137: 1/v1080 24-29 2/a-fr 24-29
 `},
-		{name: "a gap that this viewer never had", channel: air(few(30, 0, "v720", "v1080")), change: gaps("v1080", 2, 25), grant: rights.Grant{MaxHeight: 720}, window: time.Second, want: `
+		{name: "a gap that this viewer never had", channel: air(few(30, 0, "v720", "v1080")), change: gaps("v1080", 2, 25), grant: rights.Grant{Spans: []rights.Span{{MaxHeight: 720}}}, window: time.Second, want: `
 0 at 0.137: 1/v720 24-29
 `},
 		{name: "one rendition is behind", channel: air(few(7, 0, "v1080", "a-fr")), change: func(x timeline.Timeline) timeline.Timeline {
@@ -164,7 +164,11 @@ func TestWhereAPeriodEnds(t *testing.T) {
 			if c.window == 0 {
 				c.window = quarter
 			}
-			got := outline(t, c.channel, manifest(t, c.channel, c.grant, c.window))
+			g := c.grant
+			if g.Empty() {
+				g = open
+			}
+			got := outline(t, c.channel, manifest(t, c.channel, g, c.window))
 			if diff := cmp.Diff(strings.TrimPrefix(c.want, "\n"), got); diff != "" {
 				t.Error(diff)
 			}
@@ -281,8 +285,8 @@ func TestWhyThereIsNoManifest(t *testing.T) {
 		{"nothing published", timeline.New(x.Shape), open, dash.ErrEmpty},
 		{"sound not yet published", until(x, s0-1, "a-en"), open, dash.ErrEmpty},
 		{"nothing but a gap", with(until(air(pictures), s0), "v1080", s0, gap), open, dash.ErrEmpty},
-		{"before the grant", x, rights.Grant{From: time.Unix(1771299999, 0)}, dash.ErrEmpty},
-		{"nothing low enough", air(pictures), rights.Grant{MaxHeight: 720}, dash.ErrNoRendition},
+		{"before the grant", x, rights.Grant{Spans: []rights.Span{{From: time.Unix(1771299999, 0)}}}, dash.ErrEmpty},
+		{"nothing low enough", air(pictures), rights.Grant{Spans: []rights.Span{{MaxHeight: 720}}}, dash.ErrNoRendition},
 		{"generation 1 is missing", with(x, "v1080", s0+9, func(r *timeline.Row) { r.Generation = 2 }), open, timeline.ErrGenerations},
 	} {
 		if b, err := dash.Manifest(c.x, c.g, quarter); !errors.Is(err, c.want) {

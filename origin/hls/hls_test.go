@@ -251,7 +251,7 @@ func TestMultivariantPlaylists(t *testing.T) {
 		name       string
 		renditions []string
 		change     func([]timeline.Rendition)
-		grant      rights.Grant
+		grant      rights.Grant // empty: open
 		want       string
 	}{{
 		name: "two pictures, two languages", renditions: []string{"v720", "v1080", "a-fr", "a-en"},
@@ -268,7 +268,7 @@ v720/index.m3u8
 #EXT-X-I-FRAME-STREAM-INF:BANDWIDTH=750000,AVERAGE-BANDWIDTH=625000,CODECS="avc1.640028",RESOLUTION=1280x720,VIDEO-RANGE=SDR,URI="v720/iframes.m3u8"
 `,
 	}, {
-		name: "a grant of 720 lines", renditions: []string{"v1080", "v720", "a-fr"}, grant: rights.Grant{MaxHeight: 720},
+		name: "a grant of 720 lines", renditions: []string{"v1080", "v720", "a-fr"}, grant: rights.Grant{Spans: []rights.Span{{MaxHeight: 720}}},
 		want: `
 #EXTM3U
 #EXT-X-VERSION:4
@@ -334,7 +334,11 @@ v720/index.m3u8
 			if c.change != nil {
 				c.change(x.Generations[0].Renditions)
 			}
-			got, err := hls.Multivariant(x, c.grant)
+			g := c.grant
+			if g.Empty() {
+				g = open
+			}
+			got, err := hls.Multivariant(x, g)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -377,8 +381,8 @@ func TestWhyThereIsNoPlaylist(t *testing.T) {
 		{"nothing published", "v1080", empty, open, hls.ErrEmpty},
 		{"sound not yet published", "a-fr", until(x, x.Shape.First.S0-1, "a-fr"), open, hls.ErrEmpty},
 		{"unknown", "v2160", x, open, hls.ErrNoRendition},
-		{"too high for the grant", "v1080", x, rights.Grant{MaxHeight: 720}, hls.ErrNoRendition},
-		{"after the grant", "v1080", x, rights.Grant{Until: time.Unix(1771234560, 0)}, hls.ErrEmpty},
+		{"too high for the grant", "v1080", x, rights.Grant{Spans: []rights.Span{{MaxHeight: 720}}}, hls.ErrNoRendition},
+		{"after the grant", "v1080", x, rights.Grant{Spans: []rights.Span{{Until: time.Unix(1771234560, 0)}}}, hls.ErrEmpty},
 		{"generation 1 is missing", "v1080", with(x, "v1080", x.Shape.First.S0+9, func(r *timeline.Row) { r.Generation = 2 }), open, timeline.ErrGenerations},
 	} {
 		if _, err := hls.Media(c.x, c.g, quarter, c.rendition); !errors.Is(err, c.want) {
@@ -393,7 +397,7 @@ func TestWhyThereIsNoPlaylist(t *testing.T) {
 	}
 	k := p25
 	k.renditions = []string{"v1080"}
-	if _, err := hls.Multivariant(air(k), rights.Grant{MaxHeight: 720}); !errors.Is(err, hls.ErrNoRendition) {
+	if _, err := hls.Multivariant(air(k), rights.Grant{Spans: []rights.Span{{MaxHeight: 720}}}); !errors.Is(err, hls.ErrNoRendition) {
 		t.Errorf("nothing low enough: error %v", err)
 	}
 }

@@ -12,6 +12,7 @@ type fault struct {
 	lasts       time.Duration
 	settles     time.Duration // what it needs more than others until all is well again
 	least, most int           // the generations that it justifies
+	dark        bool          // nothing comes while it lasts
 }
 
 // draw deals the next fault.
@@ -73,9 +74,9 @@ func (w *world) goesOn(f *fault, hole time.Duration, spare time.Duration) {
 // kill takes the process away at any moment and starts it again.
 func (w *world) kill(l *leg) fault {
 	d := w.span()
-	f := fault{name: fmt.Sprintf("kill for %v", d), lasts: d, begin: func() { w.moment(); l.kill() }, end: l.start}
+	f := fault{name: fmt.Sprintf("kill for %v", d), lasts: d, dark: true, begin: func() { w.moment(); l.kill() }, end: l.start}
 	w.goesOn(&f, d, w.slot()+time.Second) // what was in its memory is gone too
-	w.offClock(&f, l)
+	w.offClock(&f, l, 1)
 	return f
 }
 
@@ -84,9 +85,9 @@ func (w *world) moment() { time.Sleep(time.Duration(w.dice.Int64N(int64(w.step))
 
 // offClock: over a restart time is told by the wall clock alone. One that is off justifies a generation, since it can't be known that the
 // feed's is the same.
-func (w *world) offClock(f *fault, l *leg) {
+func (w *world) offClock(f *fault, l *leg, times int) {
 	if l.wall != 0 {
-		f.most = 1
+		f.most = max(f.most, times)
 	}
 }
 
@@ -99,13 +100,14 @@ func (w *world) kills(l *leg) fault {
 			w.later(time.Duration(i)*d, func() { w.moment(); l.kill(); l.start() })
 		}
 	}
+	w.offClock(&f, l, times)
 	return f
 }
 
 // drain stops the process well and starts it again.
 func (w *world) drain(l *leg) fault {
 	d := w.span()
-	f := fault{name: fmt.Sprintf("stop for %v", d), lasts: d + 2*time.Second}
+	f := fault{name: fmt.Sprintf("stop for %v", d), lasts: d + 2*time.Second, dark: true}
 	f.begin = func() {
 		me, since := l.life, time.Now()
 		if !l.drain() {
@@ -122,14 +124,18 @@ func (w *world) drain(l *leg) fault {
 		look()
 	}
 	w.goesOn(&f, d+time.Second, w.slot()/2)
-	w.offClock(&f, l)
+	w.offClock(&f, l, 1)
 	return f
 }
 
 // silence keeps the feed away.
 func (w *world) silence(l *leg) fault {
 	d := time.Second + w.span()
-	f := fault{name: fmt.Sprintf("silence of %v", d), lasts: d, begin: func() { l.dark++ }, end: func() { l.dark-- }}
+	f := fault{name: fmt.Sprintf("silence of %v", d), lasts: d, dark: true, begin: func() { l.dark++ }, end: func() { l.dark-- }}
+	if to := time.Duration(w.dice.IntN(61)-30) * time.Second; w.dice.IntN(3) == 0 {
+		f.name += fmt.Sprintf(", the wall clock is %v off after it", to) // its length is told by another
+		f.end = func() { l.dark, l.wall = l.dark-1, to }
+	}
 	if w.goesOn(&f, d, w.slot()/2); d < 2500*time.Millisecond {
 		f.least, f.most = 0, 0 // nobody takes it for one
 	}
@@ -176,6 +182,9 @@ func (w *world) parameters() fault {
 
 // languages makes a sound speak another language, or come or go.
 func (w *world) languages() fault {
+	if len(w.onAir.rates) == 0 {
+		return w.parameters()
+	}
 	i := w.dice.IntN(len(w.onAir.rates))
 	language := []string{"ita", "eng", ""}[w.dice.IntN(3)]
 	if was := w.onAir.table.sounds[i].language; was == language {
@@ -189,6 +198,9 @@ func (w *world) falls(l *leg) fault {
 	track := pictureTrack + w.dice.IntN(1+len(w.onAir.rates))
 	f := fault{name: fmt.Sprintf("track %d falls silent", track), lasts: time.Duration(1+w.dice.IntN(30)) * time.Second}
 	keys := track == pictureTrack && w.dice.IntN(2) == 0
+	if w.onAir.alone() && !keys {
+		return w.silence(l) // of all there is
+	}
 	if keys {
 		f.name = "no key frames"
 	}

@@ -194,6 +194,11 @@ func (x *transmitter) drawSound(f *frame, i int) {
 	x.sounds[i]++
 }
 
+// alone tells whether there is nothing but the picture.
+func (x *transmitter) alone() bool {
+	return !slices.ContainsFunc(x.table.sounds, func(s spoken) bool { return s.language != "" })
+}
+
 // jump moves the feed's clock.
 func (x *transmitter) jump(by int64) { x.clock, x.shift = x.clock+1, x.shift+by }
 

@@ -1,9 +1,11 @@
 package world
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"regexp"
 	"slices"
 	"strconv"
@@ -28,7 +30,9 @@ import (
 //   - each frame that was sent is in the archive once at most, in order, and at the time that the programme has it (archive);
 //   - each frame that a process was given is in the archive or in one of its loss records. Of a killed process, what came since its last
 //     segment was stored may be in neither (accounts);
-//   - what comes later in media time has a higher number (archive);
+//   - what comes later in media time has a higher number (archive), and media time goes on as it should from one generation to the next: at
+//     once after a jump, where the clock is after a change, and as much later as passed after a silence (border);
+//   - what is kept aside is not what stands there (asides), and no gap is told of before there is something behind it (world.dark);
 //   - the edge moves: after every fault it is where the air is, within a bounded time (world.onTheAir), in as many generations as the
 //     fault justifies (world.justified).
 
@@ -132,9 +136,12 @@ func (s *screen) entry(rendition string, slot int64, e shown, gap bool) {
 	if gap {
 		return
 	}
-	if _, _, err := s.w.read(timeline.SegmentKey(worldChannel, rendition, slot)); err != nil {
+	o, err := s.w.truth.Get(s.w.t.Context(), timeline.SegmentKey(worldChannel, rendition, slot), storage.Get{})
+	if err != nil {
 		s.w.wrong("%s is listed: %v", key, err)
+		return
 	}
+	o.Body.Close()
 }
 
 var periodTag = regexp.MustCompile(`<Period id="([^"]*)" start="([^"]*)"`)
@@ -205,13 +212,14 @@ func (w *world) judge() {
 	for _, f := range r.Findings {
 		w.wrong("verify: %v", f)
 	}
+	w.asides()
 	w.accounts(w.archive())
 	w.say("%d generations, %d segments, %d gaps, %d losses, %d lives", r.Generations, r.Segments, r.Gaps, r.Losses, len(w.legs[0].lives))
 }
 
 // archive reads every segment, in order, and tells which frames are there.
-func (w *world) archive() map[uint32]bool {
-	there := map[uint32]bool{}
+func (w *world) archive() []bool {
+	there := make([]bool, w.onAir.number+1)
 	lines := map[string][]string{}
 	for info, err := range w.truth.List(w.t.Context(), worldChannel+"/seg/", "") {
 		if err != nil {
@@ -221,9 +229,8 @@ func (w *world) archive() map[uint32]bool {
 		rendition, _, _ := timeline.ParseSegmentKey(worldChannel, info.Key)
 		lines[rendition] = append(lines[rendition], info.Key)
 	}
-	ends := map[int]float64{} // of each generation, seconds
-	begins := map[int]float64{}
-	maps := map[stretch]float64{}
+	borders := map[int]*border{}
+	offs := map[stretch]*float64{}
 	for rendition, keys := range lines {
 		last, end := int64(-1), float64(0)
 		for _, key := range keys {
@@ -237,44 +244,110 @@ func (w *world) archive() map[uint32]bool {
 			if !ok || !known {
 				continue // verify has said so
 			}
+			from, to := float64(row.Start)/float64(r.Timescale), float64(row.End())/float64(r.Timescale)
+			b := borders[row.Generation]
+			if b == nil {
+				b = &border{Generation: g, begins: math.Inf(1)}
+				borders[row.Generation] = b
+			}
+			b.until = max(b.until, to)
+			in := stretch{row.Generation, -1, rendition}
+			var first *float64
 			for _, f := range frames {
-				if n := uint32(f.number); there[n] {
-					w.wrong("%s: frame %d of track %d is in the archive twice", key, n, f.track)
-				} else {
-					there[n] = true
+				if there[f.number] {
+					w.wrong("%s: frame %d of track %d is in the archive twice", key, f.number, f.track)
 				}
+				there[f.number] = true
 				if f.number <= last {
 					w.wrong("%s: frame %d comes after %d", key, f.number, last)
 				}
 				last = f.number
-				w.inTime(maps, key, r, row.Generation, f)
+				if in.clock != f.clock {
+					in.clock = f.clock
+					first = w.stretch(offs, in, key, r, f)
+				}
+				w.inTime(first, key, r, f)
 			}
 			if len(frames) == 0 {
 				continue
 			}
-			from, to := float64(row.Start)/float64(r.Timescale), float64(row.End())/float64(r.Timescale)
 			if from < end-1e-3 {
 				w.wrong("%s begins %f s before what went before it ends", key, end-from)
 			}
 			end = to
-			ends[row.Generation] = max(ends[row.Generation], to)
-			if b, ok := begins[row.Generation]; !ok || from < b {
-				begins[row.Generation] = from
+			b.ends, b.begins = max(b.ends, to), min(b.begins, from)
+			if r.IsVideo() {
+				b.picture(r, frames)
 			}
 		}
 	}
-	w.generationsFollow(begins, ends)
+	w.generationsFollow(borders)
 	return there
 }
 
-// generationsFollow: all of a generation lies after all of those before it, but for half a frame.
-func (w *world) generationsFollow(begins, ends map[int]float64) {
-	end := 0.0
-	for _, n := range slices.Sorted(maps.Keys(begins)) {
-		if begins[n] < end-0.13 {
-			w.wrong("generation %d begins %f s before the one before it ends", n, end-begins[n])
+// asides: nothing is kept aside that is what stands there.
+func (w *world) asides() {
+	for info, err := range w.truth.List(w.t.Context(), worldChannel+"/alt/", "") {
+		if err != nil {
+			w.wrong("%v", err)
+			return
 		}
-		end = max(end, ends[n])
+		rendition, slot, _ := timeline.ParseAltKey(worldChannel, info.Key)
+		a, _, aerr := storage.ReadAll(w.t.Context(), w.truth, info.Key, storage.Get{}, 1<<30)
+		b, _, berr := storage.ReadAll(w.t.Context(), w.truth, timeline.SegmentKey(worldChannel, rendition, slot), storage.Get{}, 1<<30)
+		if aerr != nil || berr != nil || bytes.Equal(a, b) {
+			w.wrong("%s is kept aside, and is what stands there: %v, %v", info.Key, aerr, berr)
+		}
+	}
+}
+
+// border is what is known of where a generation begins and ends: seconds of media time.
+type border struct {
+	timeline.Generation
+	begins, ends float64 // its media
+	until        float64 // its slots
+	first, last  stored  // its pictures
+	offs         [2]float64
+}
+
+// picture notes the pictures of a segment.
+func (b *border) picture(r timeline.Rendition, frames []stored) {
+	if b.first.number == 0 {
+		b.first = frames[0]
+		b.offs[0] = b.first.off(r)
+	}
+	b.last = frames[len(frames)-1]
+	b.offs[1] = b.last.off(r)
+}
+
+// generationsFollow: all of a generation lies after all of those before it, but for half a frame, and where its reason puts it.
+func (w *world) generationsFollow(borders map[int]*border) {
+	const (
+		half   = 0.13 // of the longest frame of sound, seconds
+		listen = 1.0  // how well a silence is measured: by when frames came
+	)
+	end, before := 0.0, (*border)(nil)
+	for _, n := range slices.Sorted(maps.Keys(borders)) {
+		b := borders[n]
+		if b.begins < end-half {
+			w.wrong("generation %d begins %f s before the one before it ends", n, end-b.begins)
+		}
+		end = max(end, b.ends)
+		if before != nil && before.Number == n-1 && b.first.number > 0 && before.last.number > 0 {
+			// A rendition that has nothing of the last slot has a gap there, whose end is nominal: the next generation comes after it.
+			gap := max(0, before.until-before.ends)
+			later := b.begins - before.until
+			off := b.offs[0] - before.offs[1]
+			switch {
+			case b.Why == "jump" && later > 2*half:
+				w.wrong("generation %d begins %f s after the one before it ends, and nothing but the clock has jumped", n, later)
+			case b.Why == "silence" && (off < -listen || off > listen+gap):
+				w.wrong("generation %d, after a silence of %f s, is %f s off", n, float64(b.first.pts-before.last.pts)/90000, off)
+			case b.first.clock == before.last.clock && slices.Contains([]string{"tracks", "parameters", "phase"}, b.Why) && (off < -2*half || off > 2*half+gap):
+				w.wrong("generation %d, for %s, is %f s off where the clock goes on", n, b.Why, off)
+			}
+		}
+		before = b
 	}
 }
 
@@ -284,27 +357,38 @@ type stretch struct {
 	rendition         string
 }
 
-// inTime: within a generation and one run of the feed's clock, each frame is where the first was, and sound is where the picture is.
-func (w *world) inTime(maps map[stretch]float64, key string, r timeline.Rendition, generation int, f stored) {
-	off := float64(f.shown)/float64(r.Timescale) - float64(f.pts)/90000
-	spare := 2.0 / 90000
-	if !r.IsVideo() {
-		spare = float64(r.Frame)/float64(r.Timescale) + 1e-4
-	}
-	m := stretch{generation, f.clock, r.ID}
-	first, ok := maps[m]
+// stretch is how far media time is from programme time in a stretch: what its first frame says, which is what other renditions say of it.
+func (w *world) stretch(offs map[stretch]*float64, in stretch, key string, r timeline.Rendition, f stored) *float64 {
+	first, ok := offs[in]
 	if !ok {
-		maps[m] = off
-		first = off
-		for other, o := range maps {
-			if other.generation == generation && other.clock == f.clock && max(off-o, o-off) > 0.13 {
-				w.wrong("%s: frame %d is %f s off from where %s has it", key, f.number, off-o, other.rendition)
+		off := f.off(r)
+		first, offs[in] = &off, &off
+		for other, o := range offs {
+			if other.generation == in.generation && other.clock == in.clock && max(off-*o, *o-off) > 0.13 {
+				w.wrong("%s: frame %d is %f s off from where %s has it", key, f.number, off-*o, other.rendition)
 			}
 		}
 	}
-	if d := off - first; d > spare || d < -spare {
+	return first
+}
+
+// off is how far a frame's media time is from its programme's, seconds.
+func (f stored) off(r timeline.Rendition) float64 {
+	return float64(f.shown)/float64(r.Timescale) - float64(f.pts)/90000
+}
+
+// inTime: within a generation and one run of the feed's clock, each frame is where the first was, and sound is where the picture is.
+func (w *world) inTime(first *float64, key string, r timeline.Rendition, f stored) {
+	off, spare := f.off(r), 2.0/90000
+	if !r.IsVideo() {
+		spare = float64(r.Frame)/float64(r.Timescale) + 1e-4
+	}
+	if !r.IsVideo() && (f.shown-r.First)%r.Frame != 0 {
+		w.wrong("%s: frame %d lies beside the lattice of its generation", key, f.number)
+	}
+	if d := off - *first; d > spare || d < -spare {
 		w.wrong("%s: frame %d is %f s from where it belongs", key, f.number, d)
-		maps[m] = off
+		*first = off
 	}
 }
 
@@ -317,7 +401,7 @@ func (w *world) record(n int) (timeline.Generation, bool) {
 }
 
 // accounts: each frame that a process was given is somewhere.
-func (w *world) accounts(there map[uint32]bool) {
+func (w *world) accounts(there []bool) {
 	for _, l := range w.legs {
 		for i, me := range l.lives {
 			w.account(fmt.Sprintf("process %d of %s", i, l.name), me, there)
@@ -351,7 +435,7 @@ const (
 // account: what a process was given and is not in the archive, its loss records name, no more and no less. A killed one takes with it what it
 // had not made up its mind about, and what was still on its way: of each track, what came after its last segment that was listed, and of no
 // track anything from before the slot that was open when the last listed picture's began, however long the next key frame was waited for.
-func (w *world) account(name string, me *life, there map[uint32]bool) {
+func (w *world) account(name string, me *life, there []bool) {
 	missing, tail := map[int]int64{}, map[int]int64{}
 	first, last := map[int]uint32{}, map[int]uint32{} // of those that are missing
 	newest := w.lastListed(me)

@@ -42,7 +42,6 @@ type leg struct {
 	keysOnly bool          // only its key frames do not
 	wall     time.Duration // how far off the machine's wall clock is
 	store    trouble
-	heard    []media.Event
 	owed     map[int]int // frames of a track that were missed and not yet told of
 
 	life  *life // the process that runs; nil: none
@@ -55,6 +54,7 @@ type leg struct {
 // life is one process from its start to its end.
 type life struct {
 	began, ended time.Time
+	process      context.Context
 	cut          context.CancelFunc // kills it
 	stop         chan struct{}      // closed: it is told to drain
 	done         chan struct{}      // closed when it has ended
@@ -123,7 +123,7 @@ func (l *leg) start() {
 		return
 	}
 	ctx, cut := context.WithCancel(context.Background())
-	me := &life{began: time.Now(), cut: cut, stop: make(chan struct{}), done: make(chan struct{}), named: map[int]int64{}, listed: map[string][]int64{}}
+	me := &life{began: time.Now(), process: ctx, cut: cut, stop: make(chan struct{}), done: make(chan struct{}), named: map[int]int64{}, listed: map[string][]int64{}}
 	l.life, l.lives = me, append(l.lives, me)
 	go func() {
 		defer close(me.done)
@@ -361,7 +361,8 @@ func (o *trouble) decide(dice *rand.Rand) func(storagetest.Op) storagetest.Fault
 // way is what stands between a process and the store: faults, then answers that come late, then the book of what was really done.
 func (w *world) way(l *leg, me *life) storage.Store {
 	seed := l.dice.Uint64()
-	return &storagetest.Faulty{Store: tardy{book{w.truth, w, me}, &l.store, rand.New(rand.NewPCG(seed, 2))}, Decide: l.store.decide(rand.New(rand.NewPCG(seed, 1)))}
+	faulty := &storagetest.Faulty{Store: tardy{book{w.truth, w, me}, &l.store, rand.New(rand.NewPCG(seed, 2))}, Decide: l.store.decide(rand.New(rand.NewPCG(seed, 1)))}
+	return lingering{faulty, me, book{w.truth, w, me}, rand.New(rand.NewPCG(seed, 4))}
 }
 
 // eyes is the way to the store of an origin.
@@ -389,6 +390,40 @@ func (s tardy) Put(ctx context.Context, key string, body []byte, how storage.Put
 	case <-ctx.Done():
 		return "", ctx.Err()
 	}
+}
+
+// lingering does what a killed process had asked for when it is gone: a request is on its way, and nobody can take it back. Not what begins a
+// generation: whoever writes to a store that does such things has a spool, in which the next process finds what was proposed.
+type lingering struct {
+	storage.Store
+	me   *life
+	book book
+	dice *rand.Rand
+}
+
+// lingers is how long a request is on its way at most.
+const lingers = 3 * time.Second
+
+func (s lingering) Put(ctx context.Context, key string, body []byte, how storage.Put) (storage.Version, error) {
+	v, err := s.Store.Put(ctx, key, body, how)
+	if err != nil && s.me.process.Err() != nil && s.goesOn(body) {
+		time.AfterFunc(time.Duration(s.dice.Int64N(int64(lingers))), func() { s.book.Put(context.Background(), key, bytes.Clone(body), how) })
+	}
+	return v, err
+}
+
+// goesOn tells whether a body is a segment's, and the slot before it is of the same generation.
+func (s lingering) goesOn(body []byte) bool {
+	row, record, err := packager.CarriedRow(body)
+	if err != nil {
+		return false
+	}
+	before, _, err := storage.ReadAll(context.Background(), s.book.w.truth, timeline.SegmentKey(worldChannel, row.Rendition, row.Slot-1), storage.Get{}, 1<<30)
+	if err != nil {
+		return false
+	}
+	_, other, err := packager.CarriedRow(before)
+	return err == nil && other == record
 }
 
 // book stands before the store itself, sees what is really done there, and says what must never be.
