@@ -21,7 +21,10 @@ type Source interface {
 	Open(ctx context.Context) (Feed, error)
 }
 
-// Feed is one open connection. It belongs to one goroutine.
+// Feed is one open connection. It belongs to one goroutine. One that was bound, and waits for who sends, may also have
+//
+//	Renew() (Feed, error)   after ErrSilent or io.EOF: a fresh Feed that goes on listening in the same place, deaf at no moment. The old
+//	                        one is done with and is not closed. Nil, or an error: it can't, and is closed
 type Feed interface {
 	// Next waits for the next event; the caller owns it. io.EOF says that the feed ended by itself. When ctx ends, Next reads
 	// no more: it gives, event by event, what of the read is complete, and then context.Cause(ctx). No Feed decides what
@@ -53,6 +56,15 @@ var ErrSilent = errors.New("ingest: no sample for too long")
 func patient(s Source) bool {
 	p, ok := s.(interface{ Patient() bool })
 	return ok && p.Patient()
+}
+
+func renew(f Feed) (fresh Feed, err error) {
+	r, ok := f.(interface{ Renew() (Feed, error) })
+	if !ok {
+		return nil, nil
+	}
+	defer recovered(&err)
+	return r.Renew()
 }
 
 func name(s Source) string {

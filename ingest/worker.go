@@ -76,6 +76,7 @@ type input struct {
 	rest     time.Duration // of its last failure
 	ready    time.Time     // not before
 	finished bool          // it ended, and has nothing more to give: a file without loop
+	kept     Feed          // it listens still, and is to be heard next; nil: the source must be opened
 }
 
 // New makes a Worker; Run runs it, once.
@@ -111,8 +112,9 @@ func (w *Worker) Run(ctx context.Context, out chan<- media.Event) error {
 			w.log.Warn("packager too slow, events dropped")
 		}
 	}}
-	for now := w.inputs[0]; now != nil; now = w.following(now) {
+	for now := w.inputs[0]; now != nil; now = w.turn(now) {
 		if !w.sleepUntil(ctx, now.ready) {
+			w.letGo(now)
 			return nil
 		}
 		w.ledger.turnTo(now.number)
@@ -122,10 +124,27 @@ func (w *Worker) Run(ctx context.Context, out chan<- media.Event) error {
 		w.out.end(ctx, reason, patient(now.Source))
 		w.ledger.tell(w.observe)
 		if ctx.Err() != nil {
+			w.letGo(now)
 			return nil
 		}
 	}
 	return nil
+}
+
+// turn goes on to the input that follows. What the one before kept is let go of, unless it is that one's turn again.
+func (w *Worker) turn(last *input) *input {
+	next := w.following(last)
+	if next != last {
+		w.letGo(last)
+	}
+	return next
+}
+
+func (w *Worker) letGo(in *input) {
+	if in.kept != nil {
+		w.close(in.kept)
+		in.kept = nil
+	}
 }
 
 // following is the input to open after one: the next in turn that may be opened now, else the one that may be first.
@@ -160,12 +179,14 @@ func (w *Worker) sleepUntil(ctx context.Context, at time.Time) bool {
 }
 
 // play opens an input and passes on what it gives. It returns why it stopped.
-func (w *Worker) play(ctx context.Context, in *input) error {
-	feed, err := open(ctx, in.Source)
-	if err != nil {
-		return openError{err}
+func (w *Worker) play(ctx context.Context, in *input) (err error) {
+	feed := in.kept
+	if in.kept = nil; feed == nil {
+		if feed, err = open(ctx, in.Source); err != nil {
+			return openError{err}
+		}
 	}
-	defer w.close(feed)
+	defer func() { in.kept = w.part(ctx, feed, err) }()
 	w.ledger.follow(feed)
 	air, dark := context.WithCancelCause(ctx)
 	defer dark(nil)
@@ -182,6 +203,21 @@ func (w *Worker) play(ctx context.Context, in *input) error {
 		w.pass(ctx, in, e, alarm)
 	}
 	return context.Cause(air)
+}
+
+// part leaves a feed that stopped: it is closed, or renewed and given back.
+func (w *Worker) part(ctx context.Context, feed Feed, why error) (kept Feed) {
+	if ctx.Err() != nil || !errors.Is(why, ErrSilent) && !errors.Is(why, io.EOF) {
+		w.close(feed)
+		return nil
+	}
+	w.ledger.settle()
+	kept, err := renew(feed)
+	if kept == nil || err != nil {
+		w.close(feed)
+		return nil
+	}
+	return kept
 }
 
 func (w *Worker) pass(ctx context.Context, in *input, e media.Event, alarm *time.Timer) {
@@ -216,8 +252,8 @@ func (w *Worker) judge(in *input, err error, reason string) {
 	switch {
 	case reason == "ended" && patient(in.Source):
 		in.finished = true
-	case reason == "silent":
-		in.ready = now // the silence was the wait
+	case reason == "silent" || in.kept != nil:
+		in.ready = now // the silence was the wait; and who listens on opens nothing
 	default:
 		in.rest = min(max(2*in.rest, retryMin), retryMax)
 		in.ready = now.Add(jitter(in.rest))
@@ -226,7 +262,11 @@ func (w *Worker) judge(in *input, err error, reason string) {
 	if errors.As(err, &p) {
 		w.log.Error("feed panicked", "input", in.number, "source", name(in.Source), "err", err, "stack", string(p.stack))
 	}
-	w.log.Warn("feed lost", "input", in.number, "source", name(in.Source), "err", err, "was_up", up, "retry_in", in.ready.Sub(now))
+	told := w.log.With("input", in.number, "source", name(in.Source), "err", err, "was_up", up)
+	if !in.finished {
+		told = told.With("retry_in", in.ready.Sub(now))
+	}
+	told.Warn("feed lost")
 }
 
 func jitter(d time.Duration) time.Duration {

@@ -217,6 +217,59 @@ func TestASilentFeedEndsAndIsOpenedAgainAtOnce(t *testing.T) {
 	})
 }
 
+// bound is a script that is opened once and then renewed, as a socket is that stays.
+type bound struct{ script }
+
+func (b *bound) Open(ctx context.Context) (ingest.Feed, error) {
+	f, err := b.script.Open(ctx)
+	return &boundFeed{f, b}, err
+}
+
+type boundFeed struct {
+	ingest.Feed
+	b *bound
+}
+
+func (f *boundFeed) Renew() (ingest.Feed, error) {
+	if len(f.b.plays) == 1 {
+		return nil, errors.New("gone")
+	}
+	f.b.plays = f.b.plays[1:]
+	return &boundFeed{&scriptFeed{play: f.b.plays[0], script: &f.b.script, stats: ingest.Stats{Errors: map[string]uint64{"crc": 0}}}, f.b}, nil
+}
+
+func TestABoundFeedIsListenedToAgainWithoutARest(t *testing.T) {
+	story(t, func(t *testing.T) {
+		s := &bound{script{plays: []play{{events: samples(1, 1), gap: time.Second}, {events: samples(2, 1), gap: time.Second, err: io.EOF}, {events: samples(3, 1), gap: time.Second}}}}
+		a := onAir(t, 0, s)
+		time.Sleep(10 * time.Second)
+		a.stop()
+		a.want("1s begin 1", "2s sample 1/0", "5s end silent", "6s begin 2", "7s sample 2/0", "7s end ended", "8s begin 3", "9s sample 3/0", "10s end stopped")
+		if len(s.opened) != 1 || s.closed != 1 {
+			t.Errorf("opened %d times, closed %d times", len(s.opened), s.closed)
+		}
+	})
+}
+
+func TestABoundFeedIsClosedWhenAnotherInputHasItsTurnOrItCantListenOn(t *testing.T) {
+	story(t, func(t *testing.T) {
+		s, other := &bound{script{plays: []play{{}, {}, {}}}}, &script{plays: []play{{}}}
+		a := onAir(t, 0, s, other)
+		time.Sleep(7 * time.Second)
+		a.stop()
+		if len(s.opened) != 2 || s.closed != 2 || other.closed != 1 {
+			t.Errorf("opened %d times, closed %d times, the other %d times", len(s.opened), s.closed, other.closed)
+		}
+		s = &bound{script{plays: []play{{}}}}
+		a = onAir(t, 0, s)
+		time.Sleep(7 * time.Second)
+		a.stop()
+		if len(s.opened) != 3 || s.closed != 3 {
+			t.Errorf("opened %d times, closed %d times", len(s.opened), s.closed)
+		}
+	})
+}
+
 func TestAFeedWithoutSamplesIsDarkHoweverMuchItTells(t *testing.T) {
 	story(t, func(t *testing.T) {
 		var chatter []media.Event

@@ -35,7 +35,7 @@ func testShape() timeline.Shape {
 		{ID: "a-en", Kind: "audio", Codec: "mp4a.40.2", Timescale: 48000, SourceTimescale: 90000, SampleRate: 48000, Channels: 2, Language: "en", Frame: 1024, First: air.Unix() * 48000, Bandwidth: 80000, Average: 70000, Init: sha256.Sum256([]byte("init a-en"))},
 		{ID: "a-fr", Kind: "audio", Codec: "mp4a.40.2", Timescale: 48000, SourceTimescale: 90000, SampleRate: 48000, Channels: 2, Language: "fr", Frame: 1024, First: air.Unix() * 48000, Bandwidth: 80000, Average: 70000, Init: sha256.Sum256([]byte("init a-fr"))},
 	}}
-	return timeline.Shape{Format: 1, Channel: "c", Slot: timeline.Seconds(2, 1), TargetDuration: 2, Part: timeline.Seconds(12, 25), Interval: timeline.Seconds(2, 1), Reference: "v360", First: g}
+	return timeline.Shape{Format: timeline.Format, Channel: "c", Slot: timeline.Seconds(2, 1), TargetDuration: 2, Part: timeline.Seconds(12, 25), Interval: timeline.Seconds(2, 1), Reference: "v360", First: g}
 }
 
 // station is a worker as an origin sees it: it puts objects, then the root.

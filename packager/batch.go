@@ -77,6 +77,7 @@ func (b *batch) rows() (rows []timeline.RenditionRow) {
 type composer struct {
 	channel, worker string
 	past            Past // after what was composed
+	alone           bool // the store has not said where the channel stands: what it has of it already is put once more, for those who see only this
 }
 
 // compose makes a batch of cuts. now is the instant at which its rows are said to be written.
@@ -86,6 +87,8 @@ func (c *composer) compose(cuts []Cut, now time.Time) *batch {
 		switch cut := cut.(type) {
 		case *Opened:
 			c.opened(b, cut)
+		case *Joined:
+			c.joined(b, cut)
 		case *Adopted:
 			past := cut.clone()
 			b.Adopted, c.past = &past, cut.clone()
@@ -104,7 +107,32 @@ func (b *batch) add(o object) {
 	b.Objects = append(b.Objects, o)
 }
 
+// joined is of interest where nobody has the generation from the store.
+func (c *composer) joined(b *batch, j *Joined) {
+	if c.alone {
+		for _, i := range j.Inits {
+			b.add(object{Kind: record, Key: timeline.InitKey(c.channel, i.Rendition, i.Hash), body: i.Body})
+		}
+		c.founded(b)
+	}
+}
+
+// founded adds what the channel stands on.
+func (c *composer) founded(b *batch) {
+	c.alone = false
+	body, _ := c.past.Shape.Encode()
+	b.add(object{Kind: record, Key: timeline.ShapeKey(c.channel), body: body})
+	if name := c.past.Name; name.Hash != "" {
+		body, _ := c.past.Last.Encode()
+		b.add(object{Kind: record, Key: timeline.AnchorKeyNamed(c.channel, name), body: body})
+	}
+	b.Generations, b.Records = append(b.Generations, c.past.Name), append(b.Records, c.past.Last)
+}
+
 func (c *composer) opened(b *batch, o *Opened) {
+	if c.alone {
+		c.founded(b)
+	}
 	g := o.Generation
 	for _, i := range o.Inits {
 		b.add(object{Kind: record, Key: timeline.InitKey(c.channel, i.Rendition, i.Hash), body: i.Body})

@@ -49,7 +49,6 @@ const (
 type Config struct {
 	Channel string
 	Worker  string
-	Input   string        // what is pulled, without secrets
 	Segment time.Duration // wished length of a slot
 	Part    time.Duration // wished length of a part
 	Pair    bool          // another worker packages the same feed, and the store decides between them

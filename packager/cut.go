@@ -6,7 +6,7 @@ import (
 	"flambeau/packager/timeline"
 )
 
-// Cut is one thing that a Channel has decided. It is one of *Opened, *Adopted, *Closed and *Lost. Whoever gets it owns it.
+// Cut is one thing that a Channel has decided. It is one of *Opened, *Joined, *Adopted, *Closed and *Lost. Whoever gets it owns it.
 type Cut interface{ cut() }
 
 // Opened is a generation that begins: its record, and the initialization segments that its renditions need. Everything that
@@ -15,6 +15,12 @@ type Opened struct {
 	Shape      *timeline.Shape // the channel begins too; nil: its shape is known already
 	Generation timeline.Generation
 	Inits      []Init
+}
+
+// Joined says that what follows goes on in the newest generation, after a silence or a restart. Its initialization segments are those that the
+// generation began with.
+type Joined struct {
+	Inits []Init
 }
 
 // Adopted says that what follows goes on where the store stands, in its newest generation, whoever began it.
@@ -47,6 +53,7 @@ type Lost struct {
 }
 
 func (*Opened) cut()  {}
+func (*Joined) cut()  {}
 func (*Adopted) cut() {}
 func (*Closed) cut()  {}
 func (*Lost) cut()    {}

@@ -12,7 +12,7 @@ import (
 
 // sparse is a feed of a picture every so many seconds, and a key frame a slot, which arrive when arrives says. It gives the cuts to take.
 func sparse(seconds, every, slot int, arrives func(n int) time.Time, take func(Cut)) {
-	c := NewChannel(Config{Channel: "story", Worker: "a", Input: "script", Segment: time.Duration(slot) * time.Second, Part: time.Second}, Past{})
+	c := NewChannel(Config{Channel: "story", Worker: "a", Segment: time.Duration(slot) * time.Second, Part: time.Second}, Past{})
 	c.Push(media.Begin{Tracks: []media.Track{{ID: 256, Kind: media.Video, Codec: media.H264, Timescale: 90000, Parameters: parameters["1"]}}})
 	for n := 0; n < seconds; n += every {
 		dts := media.Ticks(n) * 90000

@@ -37,6 +37,11 @@ func read(t *testing.T, body []byte) {
 	if r.Size != int64(len(body)) || r.Hash != hashOf(body) || record == "" {
 		t.Fatalf("%+v of %q, of %d bytes", r, record, len(body))
 	}
+	if len(body) <= timeline.MaxCarried {
+		if short, name, err := timeline.CarriedIn(body); err != nil || name != record || !bytes.Equal(short.Carried(), r.Carried()) {
+			t.Fatalf("its end says %q of %s: %v", short.Carried(), name, err)
+		}
+	}
 	again, err := timeline.ParseRow(string(r.Carried()))
 	if err != nil || !bytes.Equal(again.Carried(), r.Carried()) {
 		t.Fatalf("%q is read as %q: %v", r.Carried(), again.Carried(), err)

@@ -14,7 +14,7 @@ import (
 // announced, silence. It must not panic, must keep every rule that holds says, and must hold a bounded amount of memory.
 func TestNoFeedEndsTheMachine(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		c := NewChannel(Config{Channel: "story", Worker: "a", Input: "script", Segment: rapid.SampledFrom([]time.Duration{time.Second, 2 * time.Second, 6 * time.Second}).Draw(t, "segment"), Part: 500 * time.Millisecond}, Past{})
+		c := NewChannel(Config{Channel: "story", Worker: "a", Segment: rapid.SampledFrom([]time.Duration{time.Second, 2 * time.Second, 6 * time.Second}).Draw(t, "segment"), Part: 500 * time.Millisecond}, Past{})
 		f := &anyFeed{t: t, clock: map[int]media.Ticks{}, arrived: air}
 		var cuts []Cut
 		came, left := 0, 0

@@ -107,11 +107,23 @@ func (c *Channel) timescaleOf(t media.Track) uint32 {
 	return t.Timescale
 }
 
+// inits makes a generation's initialization segments once more.
+func (c *Channel) inits(g timeline.Generation) (inits []Init) {
+	for _, r := range g.Renditions {
+		t, _ := c.track(r.Track)
+		if body, err := initFor(t, r.Timescale); err == nil && hashOf(body) == r.Init {
+			inits = append(inits, Init{r.ID, r.Init, body})
+		}
+	}
+	return inits
+}
+
 // join goes on with the newest generation: what is missing since its last slot gets tombstones, and is named.
 func (c *Channel) join(ref media.Track, shift int64, first int) {
 	g := c.gen
 	collected := c.opening.samples
 	c.makeLanes(g, ref, shift)
+	c.out = append(c.out, &Joined{c.inits(g)})
 	begin := c.ref.time(collected[first]).shown
 	slot := c.claims(begin)
 	for _, l := range c.lanes {

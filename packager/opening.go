@@ -273,7 +273,7 @@ func (c *Channel) open(ref media.Track, first int, atEnd bool) {
 		opened.Shape = c.shape
 	}
 	zero := o.samples[first]
-	g := timeline.Generation{Number: 0, Input: c.cfg.Input, Why: o.why, Timescale: ref.Timescale}
+	g := timeline.Generation{Number: 0, Why: o.why, Timescale: ref.Timescale}
 	if ref.Kind == media.Audio {
 		d, _ := codec.Describe(ref)
 		g.Timescale = uint32(d.SampleRate)
@@ -493,9 +493,12 @@ func (c *Channel) renditions(g timeline.Generation, ref media.Track, zero *media
 		if t.Kind == media.Video {
 			r.Width, r.Height, r.SAR, r.Range = d.Width, d.Height, [2]int{d.SARWidth, d.SARHeight}, d.Range
 			r.FrameRate = c.frameRate(t, d)
+			if c := d.Colour; c.Present {
+				r.Colour = [3]int{int(c.Primaries), int(c.Transfer), int(c.Matrix)}
+			}
 			r.Delay = int64(first.PTS - first.DTS)
 		} else {
-			r.SampleRate, r.Channels, r.Timescale, r.Frame = d.SampleRate, d.Channels, uint32(d.SampleRate), int64(d.FrameLength)
+			r.SampleRate, r.Channels, r.JOC, r.Timescale, r.Frame = d.SampleRate, d.Channels, d.JOC, uint32(d.SampleRate), int64(d.FrameLength)
 			r.FirstSource = int64(first.PTS)
 			at := timeline.Rescale(g.T0, g.Timescale, r.SourceTimescale) + r.FirstSource - r.Zero
 			r.First = timeline.Rescale(at, r.SourceTimescale, r.Timescale)
@@ -511,8 +514,12 @@ func (c *Channel) renditions(g timeline.Generation, ref media.Track, zero *media
 		inits = append(inits, Init{Hash: r.Init, Body: init})
 	}
 	c.renditionIDs(rs, slices.IndexFunc(rs, func(r timeline.Rendition) bool { return r.Track == ref.ID }))
-	for i := range inits {
+	for i := range rs {
 		inits[i].Rendition = rs[i].ID
+		if old, ok := c.gen.Rendition(rs[i].ID); ok && old.Init == rs[i].Init {
+			// The same encoder goes on. A generation may begin with a few frames: by those, two workers of a pair would say two things.
+			rs[i].Average, rs[i].Bandwidth = old.Average, old.Bandwidth
+		}
 	}
 	return rs, inits
 }
@@ -620,7 +627,7 @@ func idLanguage(tag string) string {
 	return tag
 }
 
-// bandwidth is what manifests say of a track for the life of the generation, bits a second. What has come so far is all that is
+// bandwidth is what manifests say of a track that is new, for the life of the generation, bits a second. What has come so far is all that is
 // known: the mean with a tenth to spare, the peak (of any slot's length in it) with a quarter, which is what a peak may exceed what
 // is declared by (Apple HLS Authoring Specification, 1.28 and 1.29). Two digits: a few bytes must not make two workers differ.
 func (c *Channel) bandwidth(t media.Track) (average, peak int64) {

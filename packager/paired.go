@@ -93,7 +93,7 @@ func (p *Publisher) generation(name timeline.GenerationName) timeline.Generation
 }
 
 // follows finds out whether a reference object may be put: what is before it must be in the store, and of its own generation or, where it
-// begins one, of the generation before that. Else it was made before the machine heard that what it follows has lost its place.
+// begins one, of the generation before that, and not beyond its beginning. Else it was made before the machine heard that what it follows has lost its place.
 func (p *Publisher) follows(o object) {
 	stands, ok := p.chain.stands()
 	if !ok {
@@ -104,7 +104,7 @@ func (p *Publisher) follows(o object) {
 	begins := ours && g.Number > 0 && o.Row.Slot == g.S0
 	switch {
 	case o.Row.Slot > stands+1:
-	case known && begins && before.name.Number != g.Number-1:
+	case known && begins && (before.name.Number != g.Number-1 || p.reaches(before, g)):
 	case known && !begins && before.name != o.Of:
 	default:
 		return
@@ -112,6 +112,13 @@ func (p *Publisher) follows(o object) {
 	p.Log.Warn("a generation has no place", "channel", p.Channel, "slot", o.Row.Slot, "ours", o.Of, "before it", before.name, "store stands at", stands)
 	p.stale = true
 	p.chain.void(o.Of, o.Row.Slot)
+}
+
+// reaches tells whether what stands before a generation ends after that has begun: a rival closed the slot later, and has in it what this
+// generation begins with.
+func (p *Publisher) reaches(before named, g timeline.Generation) bool {
+	r, ok := p.generation(before.name).Rendition(p.shape.Reference)
+	return ok && timeline.Rescale(before.End(), r.Timescale, g.Timescale) > g.T0+1 // two roundings
 }
 
 // lostShape learns the shape that another worker has decided first. What was made by ours is void.

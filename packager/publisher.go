@@ -108,13 +108,13 @@ func OpenPublisher(ctx context.Context, c PublisherConfig) (*Publisher, error) {
 		p.Edge = NewEdge(c.Store) // shows what nobody looks at
 	}
 	if c.Spool == nil {
-		if err := p.openSoon(ctx, Past{}); err != nil {
+		if err := p.openSoon(ctx, false); err != nil {
 			return nil, err
 		}
 	} else if err := p.takeUp(ctx); err != nil {
 		return nil, err
 	}
-	p.composer = composer{channel: c.Channel, worker: c.Worker, past: p.past.clone()}
+	p.composer = composer{channel: c.Channel, worker: c.Worker, past: p.past.clone(), alone: !p.opened}
 	return p, nil
 }
 
@@ -140,25 +140,25 @@ func (p *Publisher) takeUp(ctx context.Context) error {
 	for _, b := range waiting {
 		p.queue.push(b)
 	}
-	spooled := Past{}
+	spooled := shelf.kept
 	if len(waiting) > 0 {
 		spooled = waiting[len(waiting)-1].Past
 	}
 	octx, cancel := context.WithTimeout(ctx, openPatience)
 	defer cancel()
-	if err := p.openSoon(octx, spooled); err != nil {
-		if len(waiting) == 0 || ctx.Err() != nil {
+	if err := p.openSoon(octx, len(waiting) > 0); err != nil {
+		if spooled.Shape == nil || ctx.Err() != nil {
 			p.Close()
 			return err
 		}
 		p.Log.Warn("store does not say where the channel stands", "channel", p.Channel, "err", err, "spooled", len(waiting))
 	}
-	if p.opened && p.past.Shape != nil && len(waiting) > 0 && !sameShape(p.past.Shape, spooled.Shape) {
+	if p.opened && len(waiting) > 0 && p.otherShape(spooled, waiting) {
 		p.Log.Error("spool set aside", "channel", p.Channel, "files", len(waiting), "reason", "the store has another shape for this channel")
 		p.queue.drop(len(waiting))
 		return p.shelf.setAside(waiting)
 	}
-	if !p.opened || ahead(spooled, p.past) {
+	if !p.opened || len(waiting) > 0 && (ahead(spooled, p.past) || !p.Pair && !ahead(p.past, spooled)) {
 		p.past = spooled
 	}
 	for _, b := range waiting {
@@ -168,10 +168,20 @@ func (p *Publisher) takeUp(ctx context.Context) error {
 	return nil
 }
 
+// otherShape tells whether what is spooled can't be of the channel that the store has, or has not.
+func (p *Publisher) otherShape(spooled Past, waiting []*batch) bool {
+	if p.past.Shape == nil {
+		return !slices.ContainsFunc(waiting, func(b *batch) bool {
+			return slices.ContainsFunc(b.Objects, func(o object) bool { return o.Key == timeline.ShapeKey(p.Channel) })
+		})
+	}
+	return !sameShape(p.past.Shape, spooled.Shape)
+}
+
 // openSoon opens in a few tries.
-func (p *Publisher) openSoon(ctx context.Context, spooled Past) (err error) {
+func (p *Publisher) openSoon(ctx context.Context, waiting bool) (err error) {
 	for n := range openTries {
-		if err = p.open(ctx, spooled); err == nil || n == openTries-1 {
+		if err = p.open(ctx, waiting); err == nil || n == openTries-1 {
 			break
 		}
 		select {
@@ -420,15 +430,24 @@ func (p *Publisher) putAll(ctx context.Context, released func(int64)) error {
 			}
 			return nil
 		}
+		if p.shelf != nil && slices.ContainsFunc(batches, func(b *batch) bool { return b.file == "" }) {
+			if err := p.shelf.outdated(); err != nil {
+				return err
+			}
+		}
 		if err := p.publish(ctx, batches); err != nil {
 			return err
 		}
 		p.queue.drop(len(batches))
 		p.showEdge()
-		for _, b := range batches {
+		for i, b := range batches {
 			p.Edge.hide(b)
 			if p.shelf != nil {
-				if err := p.shelf.remove(b); err != nil {
+				forget := p.shelf.remove
+				if i == len(batches)-1 {
+					forget = p.shelf.keep
+				}
+				if err := forget(b); err != nil {
 					p.Log.Warn("spool file stays", "channel", p.Channel, "err", err)
 				}
 			}
@@ -445,8 +464,15 @@ func (p *Publisher) openAtLast(ctx context.Context) error {
 	}
 	newest := p.past
 	defer func() { p.past = newest }() // the machine has gone on after it
-	return p.insist(ctx, timeline.RootKey(p.Channel, p.Worker), func(ctx context.Context) error { return p.open(ctx, newest) })
+	err := p.insist(ctx, timeline.RootKey(p.Channel, p.Worker), func(ctx context.Context) error { return p.open(ctx, true) })
+	if err == nil && !p.Pair && p.otherShape(newest, p.queue.all()) {
+		return errOtherShape
+	}
+	return err
 }
+
+// errOtherShape ends a publisher that went on from its spool and finds another channel in the store. The next one sets the spool aside.
+var errOtherShape = errors.New("the store has another shape for this channel, or none")
 
 // publish puts everything of some batches, and then the root that names it.
 func (p *Publisher) publish(ctx context.Context, batches []*batch) error {
@@ -711,16 +737,8 @@ func CarriedRow(body []byte) (r timeline.RenditionRow, record string, err error)
 	if err != nil {
 		return r, "", err
 	}
-	head, line, ok := bytes.Cut(parsed.Row, []byte{'\n'})
-	var number int
-	if _, serr := fmt.Sscanf(string(head), "generation %d %s", &number, &record); !ok || serr != nil {
-		return r, "", fmt.Errorf("it does not say which generation it is of")
-	}
-	if r, err = timeline.ParseRow(string(line)); err != nil {
+	if r, record, err = timeline.ParseCarried(parsed.Row); err != nil {
 		return r, "", err
-	}
-	if r.Generation != number {
-		return r, "", fmt.Errorf("it is of generation %d and %d", number, r.Generation)
 	}
 	r.Size, r.Hash = int64(len(body)), hashOf(body)
 	return r, record, nil

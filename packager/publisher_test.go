@@ -321,7 +321,7 @@ func restarted(t *testing.T, s *killed, script, what string) {
 	if err != nil {
 		t.Fatalf("%s: %v", what, err)
 	}
-	channel := NewChannel(Config{Channel: "story", Worker: "a", Input: "script", Segment: 2 * time.Second, Part: 500 * time.Millisecond}, p.Past())
+	channel := NewChannel(Config{Channel: "story", Worker: "a", Segment: 2 * time.Second, Part: 500 * time.Millisecond}, p.Past())
 	for _, e := range eventsOf(t, script) {
 		if err := p.now(t, channel.Push(e)...); err != nil {
 			t.Fatalf("%s: %v", what, err)
@@ -415,7 +415,7 @@ func TestAWorkerUnderAnotherNameGoesOn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	channel := NewChannel(Config{Channel: "story", Worker: "b", Input: "script", Segment: 2 * time.Second, Part: 500 * time.Millisecond}, p.Past())
+	channel := NewChannel(Config{Channel: "story", Worker: "b", Segment: 2 * time.Second, Part: 500 * time.Millisecond}, p.Past())
 	for _, e := range append(eventsOf(t, "segment 2s\nvideo fps=25 gop=50 to=9 start=7000\naudio lang=eng from=0.01 to=9 start=7000\n"), media.End{}) {
 		if err := p.now(t, channel.Push(e)...); err != nil {
 			t.Fatal(err)

@@ -10,8 +10,8 @@ import (
 )
 
 // open asks the store where the channel stands: this worker's index, and the roots of all workers, for a worker may come back under another
-// name. Where spooled is further than that, what is missing in the store is on its way there.
-func (p *Publisher) open(ctx context.Context, spooled Past) error {
+// name. Where something is spooled, what is missing in the store is on its way there.
+func (p *Publisher) open(ctx context.Context, spooled bool) error {
 	p.index, p.version, p.past = timeline.Index{Channel: p.Channel, Worker: p.Worker}, "", Past{}
 	b, version, err := storage.ReadAll(ctx, p.Store, timeline.RootKey(p.Channel, p.Worker), storage.Get{}, timeline.MaxIndex)
 	switch {
@@ -32,7 +32,7 @@ func (p *Publisher) open(ctx context.Context, spooled Past) error {
 	return nil
 }
 
-func (p *Publisher) readPast(ctx context.Context, spooled Past) error {
+func (p *Publisher) readPast(ctx context.Context, spooled bool) error {
 	b, _, err := storage.ReadAll(ctx, p.Store, timeline.ShapeKey(p.Channel), storage.Get{}, timeline.MaxRecord)
 	if errors.Is(err, storage.ErrNotExist) {
 		return nil
@@ -79,7 +79,7 @@ func (p *Publisher) readPast(ctx context.Context, spooled Past) error {
 			}
 		}
 	}
-	if !p.Pair && !ahead(spooled, p.past) { // a rival may be about to put what seems to be missing
+	if !p.Pair && !spooled { // a rival may be about to put what seems to be missing
 		if err := p.complete(ctx, shape); err != nil {
 			return err
 		}

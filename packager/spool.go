@@ -31,11 +31,16 @@ const (
 	// spoolEnding ends the names of spool files, brokenEnding those of files whose head could not be read, asideEnding a folder of files
 	// that the store has no place for.
 	spoolEnding, brokenEnding, asideEnding = ".spool", ".broken", ".aside"
+	// keptName is the newest batch that the store has taken, without its bodies: where the channel stands, for a process that is started
+	// while the store is away.
+	keptName = "last.kept"
+	// storeName is the file in which a spool says which store it is before.
+	storeName = "store"
 )
 
 // Spool is a folder in which one worker keeps what the store has not taken yet. A batch is one file; its life is
 //
-//	composed ─► written, fsynced, renamed, folder fsynced ─► put ─► named by a root in the store ─► removed
+//	composed ─► written, fsynced, renamed, folder fsynced ─► put ─► named by a root in the store ─► removed, the newest kept
 //
 // so that after a crash every closed segment is in the store or here. A file is
 //
@@ -48,6 +53,7 @@ type Spool struct {
 	dir  string
 	size int64
 	used atomic.Int64
+	over atomic.Int64 // so many bytes the disk did not take, and has not taken since; 0: it takes what comes
 	lock *os.File
 }
 
@@ -76,8 +82,33 @@ func (s *Spool) Close() error { return s.lock.Close() }
 // Used is how many bytes are in it.
 func (s *Spool) Used() int64 { return s.used.Load() }
 
-// Room tells whether a tenth of it is free: enough to go on for a while without the store.
-func (s *Spool) Room() bool { return s.used.Load() < s.size-s.size/10 }
+// Before says which store the spool is before, once that has answered.
+func (s *Spool) Before(store string) error {
+	path := filepath.Join(s.dir, storeName)
+	if b, err := os.ReadFile(path); err == nil && string(b) == store+"\n" {
+		return nil
+	}
+	if err := os.WriteFile(path, []byte(store+"\n"), 0o644); err != nil {
+		return fmt.Errorf("spool: %w", err)
+	}
+	return syncFolder(s.dir)
+}
+
+// Stands tells whether a worker of one of the channels can go on from here while that store is away: the spool is before it, and knows where
+// the channel stands.
+func (s *Spool) Stands(store string, channels []string) bool {
+	b, err := os.ReadFile(filepath.Join(s.dir, storeName))
+	if err != nil || string(b) != store+"\n" {
+		return false
+	}
+	return slices.ContainsFunc(channels, func(channel string) bool {
+		entries, _ := os.ReadDir(filepath.Join(s.dir, channel))
+		return slices.ContainsFunc(entries, func(e os.DirEntry) bool { return e.Name() == keptName || strings.HasSuffix(e.Name(), spoolEnding) })
+	})
+}
+
+// Room tells whether a tenth of it is free, and the disk takes what is written: enough to go on for a while without the store.
+func (s *Spool) Room() bool { return s.used.Load() < s.size-s.size/10 && s.over.Load() == 0 }
 
 // shelf is one channel's part of a spool. It is owned by the publisher's spooling loop; of what is written, remove and load may be called
 // from elsewhere.
@@ -85,6 +116,7 @@ type shelf struct {
 	spool *Spool
 	dir   string
 	next  int64 // number of the next file
+	kept  Past  // after what the store has taken and an earlier process has kept
 }
 
 // head is what a spool file says of itself.
@@ -115,6 +147,12 @@ func (s *Spool) shelf(channel string) (h *shelf, waiting []*batch, broken int, e
 	}
 	for _, e := range entries {
 		path := filepath.Join(h.dir, e.Name())
+		if e.Name() == keptName {
+			if b, _, err := readHead(path, channel); err == nil {
+				h.kept = b.Past
+			}
+			continue
+		}
 		number, ok := strings.CutSuffix(e.Name(), spoolEnding)
 		n, perr := strconv.ParseInt(number, 10, 64)
 		if !ok || perr != nil {
@@ -216,7 +254,11 @@ func (h *shelf) write(channel string, b *batch) error {
 	path := filepath.Join(h.dir, fmt.Sprintf("%012d%s", h.next, spoolEnding))
 	if err := h.place(path, line, body, b); err != nil {
 		h.spool.used.Add(-size)
+		h.spool.over.Store(max(size, h.spool.over.Load()))
 		return fmt.Errorf("spool: %w", err)
+	}
+	if size >= h.spool.over.Load() {
+		h.spool.over.Store(0)
 	}
 	h.next++
 	b.file, b.fileSize = path, size
@@ -278,8 +320,35 @@ func (h *shelf) remove(b *batch) error {
 	if b.file == "" {
 		return nil
 	}
-	h.spool.used.Add(-b.fileSize)
+	h.spool.freed(b)
 	return os.Remove(b.file)
+}
+
+// freed counts a batch out.
+func (s *Spool) freed(b *batch) {
+	s.used.Add(-b.fileSize)
+	s.over.Store(0)
+}
+
+// keep forgets a batch that the store has taken, but for where the channel stands after it.
+func (h *shelf) keep(b *batch) error {
+	if b.file == "" {
+		return nil
+	}
+	h.spool.freed(b)
+	kept := filepath.Join(h.dir, keptName)
+	if err := os.Rename(b.file, kept); err != nil {
+		return err
+	}
+	return os.Truncate(kept, b.fileSize-b.weight())
+}
+
+// outdated forgets what was kept, before something that the spool does not hold comes after it.
+func (h *shelf) outdated() error {
+	if err := os.Remove(filepath.Join(h.dir, keptName)); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return nil
 }
 
 // setAside keeps batches that have no place in the store out of the way.

@@ -61,7 +61,7 @@ func startWorker(t *testing.T, s storage.Store, dir string, size int64) *worker 
 		t.Fatal(err)
 	}
 	w.pub = p
-	c := NewChannel(Config{Channel: "story", Worker: "a", Input: "script", Segment: 2 * time.Second, Part: 500 * time.Millisecond}, p.Past())
+	c := NewChannel(Config{Channel: "story", Worker: "a", Segment: 2 * time.Second, Part: 500 * time.Millisecond}, p.Past())
 	go func() { w.done <- Run(ctx, w.events, c, p) }()
 	return w
 }
@@ -177,6 +177,9 @@ func empty(t *testing.T, dir string) {
 		t.Fatal(err)
 	}
 	for _, f := range left {
+		if info, err := f.Info(); err == nil && f.Name() == keptName && info.Size() < 16<<10 {
+			continue // where the channel stands
+		}
 		t.Errorf("%s is left", f.Name())
 	}
 }
@@ -249,6 +252,103 @@ func TestKilledWithTheStoreAway(t *testing.T) {
 		}
 	})
 	empty(t, filepath.Join(dir, "story"))
+}
+
+// TestStartedWhileTheStoreIsAway: the store has taken everything, the worker is killed, and started again while the store does not answer. It
+// goes on where it stood, shows what it makes, and in the end the store has it all.
+func TestStartedWhileTheStoreIsAway(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		o := &outage{Store: memory.New()}
+		w := startWorker(t, o.faulty(), dir, 1<<30)
+		w.send("segment 2s\nvideo fps=25 gop=50 to=10.5\naudio lang=eng from=0.01 to=10.5\n")
+		time.Sleep(1500 * time.Millisecond)
+		if w.spool.Used() != 0 {
+			t.Fatalf("%d bytes are in the spool", w.spool.Used())
+		}
+		w.kill()
+		o.away.Store(true)
+		w = startWorker(t, o.faulty(), dir, 1<<30)
+		time.AfterFunc(8*time.Second, func() {
+			if n := shownRows(t, w.edge); n < 2 {
+				t.Errorf("%d slots are shown", n)
+			}
+			shape, err := readShape(t.Context(), w.edge, "story")
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, r := range shape.First.Renditions {
+				if _, _, err := storage.ReadAll(t.Context(), w.edge, timeline.InitKey("story", r.ID, r.Init), storage.Get{}, 1<<20); err != nil {
+					t.Errorf("nobody can play what is shown: %v", err)
+				}
+			}
+		})
+		time.AfterFunc(12*time.Second, func() { o.away.Store(false) })
+		w.send("segment 2s\nvideo fps=25 gop=50 to=20 start=1170000\naudio lang=eng from=0.01 to=20 start=1170000\n")
+		w.end()
+		r := mustHold(t, o.Store)
+		// Of 30 s of frames the slot that was open when it was killed is lost, and the one in which it came back is cut where it was joined.
+		if stored, _ := frames(t, o.Store, "v360"); stored < 25*(30-3) || r.Generations != 1 {
+			t.Errorf("%d frames are stored, in %d generations", stored, r.Generations)
+		}
+	})
+	empty(t, filepath.Join(dir, "story"))
+}
+
+// TestASpoolBeforeAnotherStoreIsSetAside: what was kept of one store says nothing of another, which is found when that answers.
+func TestASpoolBeforeAnotherStoreIsSetAside(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		o, other := &outage{Store: memory.New()}, &outage{Store: memory.New()}
+		for i, s := range []*outage{o, other} {
+			w := startWorker(t, s.faulty(), filepath.Join(dir, fmt.Sprint(i)), 1<<30)
+			w.send(fmt.Sprintf("segment %ds\nvideo fps=25 gop=50 to=11\naudio lang=eng from=0.01 to=11\n", 2+2*i))
+			w.end()
+		}
+		o.away.Store(true)
+		other.away.Store(true)
+		w := startWorker(t, other.faulty(), filepath.Join(dir, "0"), 1<<30)
+		w.send("segment 2s\nvideo fps=25 gop=50 to=8 start=1170000\naudio lang=eng from=0.01 to=8 start=1170000\n")
+		other.away.Store(false)
+		if err := <-w.done; !errors.Is(err, errOtherShape) {
+			t.Errorf("it ended with %v", err)
+		}
+		w.stop()
+		w.spool.Close()
+		w = startWorker(t, other.faulty(), filepath.Join(dir, "0"), 1<<30)
+		w.send("segment 2s\nvideo fps=25 gop=50 to=8 start=1890000\naudio lang=eng from=0.01 to=8 start=1890000\n")
+		w.end()
+		mustHold(t, other.Store)
+	})
+	if left, _ := filepath.Glob(filepath.Join(dir, "0", "story"+asideEnding, "*"+spoolEnding)); len(left) == 0 {
+		t.Error("nothing was set aside")
+	}
+}
+
+// TestKilledBetweenPictureAndSound: a slot's picture is in the store, its sound only in the spool. It is no gap.
+func TestKilledBetweenPictureAndSound(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		s := memory.New()
+		var deaf atomic.Bool
+		without := &storagetest.Faulty{Store: s, Decide: func(op storagetest.Op) (f storagetest.Fault) {
+			if deaf.Load() && strings.Contains(op.Key, "/seg/a-en/") {
+				f.Err = errors.New("no answer")
+			}
+			return f
+		}}
+		w := startWorker(t, without, dir, 1<<30)
+		time.AfterFunc(9*time.Second, func() { deaf.Store(true) })
+		w.send("segment 2s\nvideo fps=25 gop=50 to=10.5\naudio lang=eng from=0.01 to=10.5 late=0.5\n")
+		time.Sleep(1500 * time.Millisecond)
+		w.kill()
+		w = startWorker(t, s, dir, 1<<30)
+		w.send("segment 2s\nvideo fps=25 gop=50 to=10 start=1170000\naudio lang=eng from=0.01 to=10 start=1170000\n")
+		w.end()
+		if r := mustHold(t, s); r.Gaps != 2 || r.Generations != 1 {
+			t.Errorf("%d gaps, %d generations", r.Gaps, r.Generations)
+		}
+	})
 }
 
 // TestASpoolThatIsFullGivesWay: nothing ends, what is lost is named to the frame, and when the store is back all goes on.

@@ -118,7 +118,7 @@ func (a args) num(k string, otherwise float64) float64 {
 func tell(t *testing.T, script string) (cuts []Cut) {
 	t.Helper()
 	script, _, _ = strings.Cut(script, "\n--\n")
-	cfg := Config{Channel: "story", Worker: "a", Input: "script", Segment: 2 * time.Second, Part: 500 * time.Millisecond}
+	cfg := Config{Channel: "story", Worker: "a", Segment: 2 * time.Second, Part: 500 * time.Millisecond}
 	for line := range strings.Lines(script) {
 		if wish, ok := strings.CutPrefix(line, "segment "); ok {
 			cfg.Segment, _ = time.ParseDuration(strings.TrimSpace(wish))
@@ -240,6 +240,7 @@ func (s trackScript) samples() (out []timedEvent) {
 			}
 			m.PTS = ticks(float64(i + reorder(n, gop, b)))
 		}
+		at += s.a.num("late", 0) // it comes behind the others
 		m.Arrived = air.Add(time.Duration(at * float64(time.Second)))
 		out = append(out, timedEvent{at, 1, m})
 	}
@@ -419,6 +420,10 @@ func segmentHolds(shape timeline.Shape, g timeline.Generation, rendition timelin
 	want := timeline.RenditionRow{Rendition: c.Rendition, Row: c.Row}
 	if err != nil || record != hash.Short() || !bytes.Equal(carried.Append(nil), want.Append(nil)) {
 		wrong = append(wrong, fmt.Sprintf("carries %s of %s: %v", carried.Append(nil), record, err))
+	}
+	end := c.Body[max(0, len(c.Body)-timeline.MaxCarried):]
+	if short, name, err := timeline.CarriedIn(end); err != nil || name != record || !bytes.Equal(short.Carried(), carried.Carried()) {
+		wrong = append(wrong, fmt.Sprintf("its end says %s of %s: %v", short.Carried(), name, err))
 	}
 	parsed, err := cmaf.Parse(c.Body)
 	if err != nil {

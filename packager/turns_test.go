@@ -15,7 +15,7 @@ func flap(t *testing.T, long time.Duration, gop int, do func(frame int, tracks [
 	reasons                                   map[string]int64
 }) {
 	t.Helper()
-	c := NewChannel(Config{Channel: "story", Worker: "a", Input: "script", Segment: 2 * time.Second, Part: 500 * time.Millisecond}, Past{})
+	c := NewChannel(Config{Channel: "story", Worker: "a", Segment: 2 * time.Second, Part: 500 * time.Millisecond}, Past{})
 	r.reasons = map[string]int64{}
 	var cuts []Cut
 	push := func(e media.Event) {

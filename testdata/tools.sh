@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs what the tests need and this machine lacks: Debian, as root. tools.sh rig: only what make rig needs.
 set -eu
-commands="ffmpeg promtool chromium node npm"
+commands="ffmpeg promtool chromium node npm srt-live-transmit"
 [ "${1:-}" = rig ] && commands="ffmpeg promtool"
 
 # Two S3 stores, compiled behind everything else: minutes the first time. For tests on the loopback only.
@@ -23,6 +23,7 @@ for command in $commands; do
 	case $command in
 	node) need="$need nodejs" ;;
 	promtool) need="$need prometheus" ;;
+	srt-live-transmit) need="$need srt-tools" ;;
 	*) need="$need $command" ;;
 	esac
 done

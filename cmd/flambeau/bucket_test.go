@@ -88,7 +88,7 @@ func TestABucketThatCannotBeUsedIsToldAtStart(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			file := configure(t, c.url, "udp://127.0.0.1:1")
-			for _, command := range [][]string{{"serve", "-c", file}, {"serve", "-c", file, "--role", "origin"}, {"doctor", "-c", file}} {
+			for _, command := range [][]string{{"serve", "-c", file}, {"serve", "-c", file, "--role", "origin"}, {"verify", "c", "-c", file}, {"doctor", "-c", file}} {
 				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 				cmd := exec.CommandContext(ctx, binary(t), command...)
 				cmd.Env = append(os.Environ(), c.environ...)

@@ -52,7 +52,7 @@ func publishAir(t *testing.T, s storage.Store, air time.Duration) {
 	g := timeline.Generation{T0: coldStart * 90000, S0: first, Timescale: 90000, Why: "start", Renditions: []timeline.Rendition{
 		{ID: "v360", Kind: "video", Codec: "avc1.64001e", Timescale: 90000, SourceTimescale: 90000, Width: 640, Height: 360, FrameRate: timeline.Seconds(25, 1), Range: "SDR", Bandwidth: 600000, Average: 500000},
 	}}
-	shape := &timeline.Shape{Format: 1, Channel: "c", Slot: timeline.Seconds(12, 1), TargetDuration: 12, Part: timeline.Seconds(12, 25), Interval: timeline.Seconds(2, 1), Reference: "v360"}
+	shape := &timeline.Shape{Format: timeline.Format, Channel: "c", Slot: timeline.Seconds(12, 1), TargetDuration: 12, Part: timeline.Seconds(12, 25), Interval: timeline.Seconds(2, 1), Reference: "v360"}
 	name := timeline.GenerationName{}
 	for n := range slots {
 		if n%day == 0 {

@@ -64,7 +64,9 @@ type ChannelConfig struct {
 
 // InputConfig is one place to pull a channel from.
 type InputConfig struct {
-	URL string // of a known scheme, see inputSchemes
+	URL        string // of a known scheme, see ways
+	SecretFile string // what its secret stands in, absolute or as the process sees it; "": in the URL, or there is none
+	CAFile     string // the authorities that it believes who a server is; "": the machine's
 }
 
 // Channel finds one by its id.

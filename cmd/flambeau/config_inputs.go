@@ -114,16 +114,24 @@ func word(allowed ...string) func(string) error {
 	}
 }
 
-// boundAddress is the address that an input alone may bind; "" where it binds none, or shares it, as a group's members do.
+// boundAddress is the UDP address that an input alone may bind; "" where it binds none, or shares it, as a group's members do.
 func boundAddress(rawURL string) string {
 	u, err := url.Parse(rawURL)
-	if err != nil || u.Scheme != "udp" && u.Scheme != "rtp" {
+	if err != nil {
 		return ""
 	}
-	if ip, err := netip.ParseAddr(u.Hostname()); err == nil && ip.IsMulticast() {
-		return ""
+	switch u.Scheme {
+	case "udp", "rtp":
+		if ip, err := netip.ParseAddr(u.Hostname()); err == nil && ip.IsMulticast() {
+			return ""
+		}
+		return u.Host
+	case "srt":
+		if u.Hostname() == "" || u.Query().Get("mode") == "listener" {
+			return u.Host
+		}
 	}
-	return u.Host
+	return ""
 }
 
 // anyPort tells whether the machine chooses the port: two such addresses are never one.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -93,8 +94,20 @@ func loadConfig(file string, environ []string) loaded {
 	}
 	for i := range d.Channels {
 		d.Channels[i].fill(d.defaults)
+		for j := range d.Channels[i].Inputs {
+			in := &d.Channels[i].Inputs[j]
+			in.SecretFile, in.CAFile = beside(file, in.SecretFile), beside(file, in.CAFile)
+		}
 	}
 	return loaded{file, d.Config, few(ordered(r.problems)), append(warnings, r.idle(d.Store)...)}
+}
+
+// beside finds a file that the configuration names.
+func beside(file, name string) string {
+	if name == "" || filepath.IsAbs(name) {
+		return name
+	}
+	return filepath.Join(filepath.Dir(file), name)
 }
 
 // idle are the keys that change nothing where they stand.

@@ -2,7 +2,7 @@ package main
 
 import (
 	"fmt"
-	"strings"
+	"net/url"
 	"time"
 )
 
@@ -18,7 +18,9 @@ func (r *reader) rules(d *draft) {
 		r.channel(path, c)
 		r.unique(ids, path+".id", c.ID, "channel %q is there already")
 		for j, in := range c.Inputs {
-			r.unique(ports, fmt.Sprintf("%s.inputs[%d].url", path, j), boundAddress(in.URL), "address %q is bound by another input")
+			at := fmt.Sprintf("%s.inputs[%d]", path, j)
+			r.unique(ports, at+".url", boundAddress(in.URL), "address %q is bound by another input")
+			r.files(at, in)
 		}
 		c.fill(d.defaults)
 		r.timing(path, timing{c.Segment, c.Part, c.Window, c.Archive})
@@ -34,10 +36,35 @@ func (r *reader) pair(path string, c ChannelConfig) {
 		r.note(r.places[path+".pair"], `pair: key "worker" is missing: two workers need two names`)
 	}
 	for j, in := range c.Inputs {
-		if strings.HasPrefix(in.URL, "file:") {
-			r.note(r.places[fmt.Sprintf("%s.inputs[%d].url", path, j)], "url: a file has no clock that two workers share: a paired channel takes none")
+		if w, _ := wayOf(in.URL); w.alone != "" {
+			r.note(r.places[fmt.Sprintf("%s.inputs[%d].url", path, j)], "url: %s: a paired channel takes none", w.alone)
 		}
 	}
+}
+
+// files: a secret stands in one place, and what a way in has no use for is not given.
+func (r *reader) files(path string, in InputConfig) {
+	w, ok := wayOf(in.URL)
+	if !ok {
+		return
+	}
+	if in.SecretFile != "" && w.secret == "" {
+		r.note(r.places[path+".secret_file"], "secret_file: %s:// has no secret", w.schemes[0])
+	} else if in.SecretFile != "" && hasSecret(in.URL) {
+		r.note(r.places[path+".secret_file"], "secret_file: %s is in the URL already", w.secret)
+	}
+	if in.CAFile != "" && !w.roots {
+		r.note(r.places[path+".ca_file"], "ca_file: %s:// has no TLS", w.schemes[0])
+	}
+}
+
+func hasSecret(rawURL string) bool {
+	u, err := url.Parse(rawURL)
+	if err != nil {
+		return false
+	}
+	_, password := u.User.Password()
+	return password || u.Query().Has("passphrase")
 }
 
 func (r *reader) required(d *draft) {

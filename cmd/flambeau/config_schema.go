@@ -63,7 +63,8 @@ func (c *ChannelConfig) schema() section {
 	}
 	return append(t, key{"inputs", sections(func() section {
 		c.Inputs = append(c.Inputs, InputConfig{})
-		return section{{"url", text(&c.Inputs[len(c.Inputs)-1].URL, parseInput)}}
+		in := &c.Inputs[len(c.Inputs)-1]
+		return section{{"url", text(&in.URL, parseInput)}, {"secret_file", text(&in.SecretFile, parseFile)}, {"ca_file", text(&in.CAFile, parseFile)}}
 	})})
 }
 

@@ -30,6 +30,14 @@ func parseStore(s string) (StoreConfig, error) {
 	return StoreConfig{}, fmt.Errorf("unknown store scheme %q: want file or s3", u.Scheme)
 }
 
+// name is what tells a store from another.
+func (c StoreConfig) name() string {
+	if c.Kind == "file" {
+		return "file://" + c.Dir
+	}
+	return fmt.Sprintf("s3://%s/%s?endpoint=%s", c.S3.Bucket, c.S3.Prefix, c.S3.Endpoint)
+}
+
 func parseFileStore(u *url.URL) (StoreConfig, error) {
 	dir, err := filePath(u)
 	if err != nil {

@@ -187,7 +187,15 @@ func TestEachMistakeIsNamedWithItsPlace(t *testing.T) {
 		"a loop that may be":         {with(url, "file:///loop.ts?loop=maybe"), `f.yml:5:14: url: loop: "maybe": want 0 or 1`},
 		"ahead beyond reason":        {with(url, "file:///loop.ts?ahead=2h"), `f.yml:5:14: url: ahead: want 0s to 1h`},
 		"a URL that is none":         {with(url, `"udp://%zz"`), `f.yml:5:14: url: not a URL: invalid URL escape "%zz"`},
-		"a scheme that nobody knows": {with(url, "gopher://x"), `f.yml:5:14: url: unsupported input scheme "gopher" in this version: want udp, rtp or file`},
+		"a scheme that nobody knows": {with(url, "gopher://x"), `f.yml:5:14: url: unsupported input scheme "gopher" in this version: want udp, rtp, srt, http, https or file`},
+
+		// secrets
+		"a microsecond latency":    {with(url, "srt://10.0.0.1:9000?latency=200000"), `f.yml:5:14: url: latency 200000 is in milliseconds, at most 8000: ffmpeg alone writes microseconds`},
+		"a short passphrase":       {with(url, "srt://10.0.0.1:9000?passphrase=short"), `f.yml:5:14: url: passphrase has 5 bytes: want 10 to 80`},
+		"a secret of nothing":      {with(url, "udp://:5000\n        secret_file: a"), `f.yml:6:22: secret_file: udp:// has no secret`},
+		"a secret in two places":   {with(url, "srt://h:1?passphrase=0123456789\n        secret_file: a"), `f.yml:6:22: secret_file: the passphrase is in the URL already`},
+		"no authority for UDP":     {with(url, "udp://:5000\n        ca_file: a"), `f.yml:6:18: ca_file: udp:// has no TLS`},
+		"an address bound by both": {with(url, "udp://:5000\n      - url: srt://:5000"), `f.yml:6:14: address ":5000" is bound by another input, on line 5`},
 
 		// buckets
 		"a bucket without name":     {with(store, "store: s3:///prefix"), `f.yml:1:8: store: an S3 URL names its bucket after two slashes: s3://bucket/prefix`},
@@ -211,7 +219,6 @@ func TestEachMistakeIsNamedWithItsPlace(t *testing.T) {
 		"a region that is none":     {with(store, "store: s3://bucket?region=eu%20central"), `f.yml:1:8: store: region: "eu central" is no region: want one such as eu-central-1`},
 
 		// not yet
-		"SRT":             {with(url, "srt://10.0.0.1:9000"), `f.yml:5:14: url: unsupported input scheme "srt" in this version: want udp, rtp or file`},
 		"a pair":          {with(id, id+"\n    pair: true"), `f.yml:4:11: pair: key "worker" is missing: two workers need two names`},
 		"a pair of files": {"worker: a\n" + with(url, "file:///loop.ts") + "    pair: true\n", `f.yml:6:14: url: a file has no clock that two workers share: a paired channel takes none`},
 		"other workers":   {sound + "workers: [\"a:1\"]\n", `f.yml:6:1: workers: the live edge of other workers is not read in this version`},

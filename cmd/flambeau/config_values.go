@@ -166,31 +166,27 @@ func filePath(u *url.URL) (string, error) {
 	return u.Path, nil
 }
 
-// inputSchemes are the ways in that this version has.
-var inputSchemes = []struct {
-	name  string
-	check func(rawURL string) error
-}{
-	{"udp", checkDatagrams},
-	{"rtp", checkDatagrams},
-	{"file", checkFileInput},
-}
-
 func parseInput(s string) (string, error) {
 	u, err := parseURL(s)
 	if err != nil {
 		return "", err
 	}
-	var known []string
-	for _, in := range inputSchemes {
-		if in.name == u.Scheme {
-			if err := in.check(s); err != nil {
-				return s, err
-			}
-			_, err := openInput(s, slog.New(slog.DiscardHandler)) // what is accepted here is what serve opens
+	w, ok := wayOf(s)
+	if !ok {
+		return "", fmt.Errorf("unsupported input scheme %q in this version: want %s", u.Scheme, either(waySchemes()))
+	}
+	if w.check != nil {
+		if err := w.check(s); err != nil {
 			return s, err
 		}
-		known = append(known, in.name)
 	}
-	return "", fmt.Errorf("unsupported input scheme %q in this version: want %s", u.Scheme, either(known))
+	_, err = openInput(InputConfig{URL: s}, slog.New(slog.DiscardHandler)) // what is accepted here is what serve opens
+	return s, err
+}
+
+func parseFile(s string) (string, error) {
+	if s == "" || strings.ContainsFunc(s, unicode.IsControl) {
+		return "", fmt.Errorf("%q is not a file", s)
+	}
+	return s, nil
 }

@@ -164,7 +164,9 @@ func (m machine) receiveBuffer() Finding {
 
 func pullsDatagrams(c Config) bool {
 	return slices.ContainsFunc(c.Channels, func(ch ChannelConfig) bool {
-		return slices.ContainsFunc(ch.Inputs, func(in InputConfig) bool { return !strings.HasPrefix(in.URL, "file:") })
+		return slices.ContainsFunc(ch.Inputs, func(in InputConfig) bool {
+			return !strings.HasPrefix(in.URL, "file:") && !strings.HasPrefix(in.URL, "http")
+		})
 	})
 }
 
@@ -186,13 +188,13 @@ func freePorts(ctx context.Context, l ListenConfig) (found []Finding) {
 }
 
 // seeInputs looks at what can be seen of an input without pulling it: a file that can be read, an address that can be bound, a
-// network interface that is there.
+// network interface that is there, a host that has an address, a secret that can be read.
 func seeInputs(c Config) (found []Finding) {
 	for _, ch := range c.Channels {
 		for _, in := range ch.Inputs {
-			f := Finding{"input " + ch.ID, levelOK, in.URL, ""}
-			if err := reachable(in.URL); err != nil {
-				f.Level, f.Says, f.Do = levelFail, fmt.Sprintf("%s: %v", in.URL, err), "mend the input, or what keeps it"
+			f := Finding{"input " + ch.ID, levelOK, inputName(in), ""}
+			if err := reachable(in); err != nil {
+				f.Level, f.Says, f.Do = levelFail, fmt.Sprintf("%s: %v", inputName(in), err), "mend the input, or what keeps it"
 			}
 			found = append(found, f)
 		}
@@ -200,10 +202,16 @@ func seeInputs(c Config) (found []Finding) {
 	return found
 }
 
-func reachable(rawURL string) error {
-	u, err := url.Parse(rawURL)
-	if err != nil {
+func reachable(in InputConfig) error {
+	if _, err := readSecret(in.SecretFile); err != nil {
 		return err
+	}
+	if _, err := readRoots(in.CAFile); err != nil {
+		return err
+	}
+	u, err := url.Parse(in.URL)
+	if err != nil {
+		return errors.New("not a URL")
 	}
 	if u.Scheme == "file" {
 		f, err := os.Open(u.Path)
@@ -220,12 +228,21 @@ func reachable(rawURL string) error {
 	if ip, err := netip.ParseAddr(u.Hostname()); err == nil && ip.IsMulticast() {
 		return nil // whether anybody sends is seen when it is joined
 	}
-	conn, err := net.ListenPacket("udp", u.Host)
-	if err != nil {
-		return err
+	if bound := boundAddress(in.URL); bound != "" {
+		conn, err := net.ListenPacket("udp", bound)
+		if err != nil {
+			return err
+		}
+		return conn.Close()
 	}
-	return conn.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), lookUpLimit)
+	defer cancel()
+	_, err = net.DefaultResolver.LookupHost(ctx, u.Hostname())
+	return err
 }
+
+// lookUpLimit is how long the address of a host may take. Then it has none.
+const lookUpLimit = 3 * time.Second
 
 // store looks at the disk, or at the way to the bucket, then at the promises.
 func (m machine) store(ctx context.Context, c Config) (found []Finding) {

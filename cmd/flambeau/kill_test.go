@@ -14,12 +14,12 @@ import (
 	"time"
 )
 
-// kills is how often the process is killed; FLAMBEAU_TEST_KILLS asks for more.
-func kills() int {
-	if n, err := strconv.Atoi(os.Getenv("FLAMBEAU_TEST_KILLS")); err == nil {
-		return n
+// kills is how often a process is killed: n times, or FLAMBEAU_TEST_KILLS.
+func kills(n int) int {
+	if more, err := strconv.Atoi(os.Getenv("FLAMBEAU_TEST_KILLS")); err == nil {
+		return more
 	}
-	return 3
+	return n
 }
 
 const (
@@ -39,7 +39,7 @@ func TestKilledAndStartedAgainUnderAFeed(t *testing.T) {
 	dice := rand.New(rand.NewPCG(seed, 1))
 	a := air{port: freeUDP(t), speed: 1}
 	file := configure(t, t.TempDir(), fmt.Sprintf("udp://127.0.0.1:%d", a.port))
-	a.ts = encode(t, "320x180", 40+12*kills(), 10)
+	a.ts = encode(t, "320x180", 40+12*kills(3), 10)
 	media := freeTCP(t)
 	v := openPlayer(t, "hls", "http://"+media+"/live/c/index.m3u8")
 	v.ready()
@@ -60,7 +60,7 @@ func TestKilledAndStartedAgainUnderAFeed(t *testing.T) {
 	named := map[string]string{} // what each number was listed as
 	newest := int64(0)
 	var killed []time.Time
-	for range kills() {
+	for range kills(3) {
 		wait(6*time.Second + time.Duration(dice.IntN(2000))*time.Millisecond)
 		newest = listing(t, r, named, newest)
 		killed = append(killed, time.Now())

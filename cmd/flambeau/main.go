@@ -97,7 +97,8 @@ func commands() []command {
 		{
 			use:   "verify CHANNEL -c FILE",
 			short: "Walk a channel's store and print every promise that does not hold",
-			long:  "Reads what the store holds of a channel and names every object that breaks a promise. Exit 1 if any does.",
+			long: "Reads what the store holds of a channel and names every object that breaks a promise. Exit 1 if any does,\n" +
+				"75 if the store does not answer.",
 			example: "  flambeau verify curling-a -c flambeau.yml\n" +
 				"  flambeau verify curling-a -c flambeau.yml --from 2026-02-06T19:00:00Z --to 2026-02-06T23:00:00Z",
 			args: exactly("CHANNEL"),

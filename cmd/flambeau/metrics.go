@@ -11,8 +11,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"flambeau/ingest"
-	"flambeau/ingest/mpegts"
-	"flambeau/ingest/udp"
 	"flambeau/origin"
 	"flambeau/storage"
 )
@@ -275,7 +273,10 @@ func (c *channelMetrics) name(streams []ingest.Stream) {
 
 // feedReasons are all reasons that ingest_errors_total can have.
 func feedReasons() []string {
-	all := slices.Concat(ingest.Reasons, mpegts.Reasons, udp.Reasons)
+	all := slices.Clone(ingest.Reasons)
+	for _, w := range ways {
+		all = append(all, w.reasons...)
+	}
 	slices.Sort(all)
 	return slices.Compact(all)
 }

@@ -124,7 +124,12 @@ func startAt(t *testing.T, media string, args ...string) *running {
 // startIn does so with more in its environment.
 func startIn(t *testing.T, environ []string, args ...string) *running {
 	t.Helper()
-	r := &running{t: t, cmd: exec.Command(binary(t), args...)}
+	return startBinary(t, binary(t), environ, args...)
+}
+
+func startBinary(t *testing.T, path string, environ []string, args ...string) *running {
+	t.Helper()
+	r := &running{t: t, cmd: exec.Command(path, args...)}
 	r.cmd.Env = append(os.Environ(), "FLAMBEAU_LISTEN_MEDIA=127.0.0.1:0", "FLAMBEAU_LISTEN_ADMIN=127.0.0.1:0", "FLAMBEAU_LISTEN_METRICS=127.0.0.1:0")
 	r.cmd.Env = append(r.cmd.Env, environ...)
 	r.cmd.Dir = t.TempDir()

@@ -18,7 +18,7 @@ import (
 func TestAPairOfWorkers(t *testing.T) {
 	t.Parallel()
 	source := makeFeed(t, feedCases[0])
-	want := sourceHashes(t, source)
+	want := sourceHashes(t, source, streams[0].filter)
 	store := t.TempDir()
 	ports := [2]int{freeUDP(t), freeUDP(t)}
 	var files [2]string

@@ -24,6 +24,7 @@ type relay struct {
 	mu     sync.Mutex
 	bodies map[string]map[[32]byte]int // of each object that was put: its bodies, and how often
 	read   map[string]int              // how often each object was asked for
+	gaps   map[[32]byte]bool           // bodies without media
 }
 
 // weather is how the relay answers.
@@ -43,7 +44,7 @@ func newRelay(t *testing.T, endpoint string) *relay {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &relay{bodies: map[string]map[[32]byte]int{}, read: map[string]int{}}
+	r := &relay{bodies: map[string]map[[32]byte]int{}, read: map[string]int{}, gaps: map[[32]byte]bool{}}
 	r.mode.Store(fair)
 	proxy := &httputil.ReverseProxy{
 		Rewrite: func(p *httputil.ProxyRequest) {
@@ -113,7 +114,9 @@ func (r *relay) note(req *http.Request) {
 	if r.bodies[req.URL.Path] == nil {
 		r.bodies[req.URL.Path] = map[[32]byte]int{}
 	}
-	r.bodies[req.URL.Path][sha256.Sum256(body)]++
+	hash := sha256.Sum256(body)
+	r.bodies[req.URL.Path][hash]++
+	r.gaps[hash] = !bytes.Contains(body, []byte("mdat"))
 }
 
 // put is what was put below a folder, by name.

@@ -65,6 +65,7 @@ type process struct {
 	log      *slog.Logger
 	config   Config
 	store    storage.Store
+	unproved *unproved       // the store, if it did not answer at start; else nil
 	spool    *packager.Spool // nil: the store needs none
 	cache    *storage.Cache  // before the store, for those who read; nil: the store needs none
 	edge     *packager.Edge  // what readers see: the store, through its cache, and over it what is spooled here
@@ -86,9 +87,9 @@ func serve(ctx context.Context, e env, o serveOptions) error {
 	inputs := map[string][]ingest.Source{}
 	for _, ch := range o.Config.Channels {
 		for _, in := range ch.Inputs {
-			s, err := openInput(in.URL, log)
+			s, err := openInput(in, log)
 			if err != nil {
-				return fmt.Errorf("channel %s: input %s: %w", ch.ID, in.URL, err)
+				return fmt.Errorf("channel %s: input %s: %w", ch.ID, inputName(in), err)
 			}
 			inputs[ch.ID] = append(inputs[ch.ID], s)
 		}
@@ -101,7 +102,7 @@ func serve(ctx context.Context, e env, o serveOptions) error {
 	return p.run(ctx, nil)
 }
 
-// newProcess opens the store and probes it.
+// newProcess opens the store and the spool, and probes the store.
 func newProcess(ctx context.Context, log *slog.Logger, c Config, role string, inputs map[string][]ingest.Source) (*process, error) {
 	s, err := openStore(ctx, c.Store)
 	if err != nil {
@@ -109,18 +110,46 @@ func newProcess(ctx context.Context, log *slog.Logger, c Config, role string, in
 	}
 	m := newMetrics(log)
 	p := &process{
-		log: log, config: c, role: role, inputs: inputs, metrics: m, store: storage.Observed(s, m.storeRequest),
+		log: log, config: c, role: role, inputs: inputs, metrics: m,
 		draining: make(chan struct{}), followers: origin.Channels{}, addresses: map[string]net.Addr{},
 	}
-	p.edge = packager.NewEdge(p.openCache())
-	try := probe
-	if role == "origin" {
-		try = answering // an origin writes nothing, and may have no right to
+	if err := p.openSpool(); err != nil {
+		return nil, err
 	}
-	if err := try(ctx, s); err != nil {
+	if s, err = p.proved(ctx, s); err != nil {
+		if p.spool != nil {
+			p.spool.Close()
+		}
 		return nil, fmt.Errorf("store probe: %w", err)
 	}
-	return p, p.openSpool()
+	p.store = storage.Observed(s, m.storeRequest)
+	p.edge = packager.NewEdge(p.openCache())
+	return p, nil
+}
+
+// proved probes the store. One that does not answer is the end, with exit 75, but for a worker that can go on from its spool: a store outage
+// that loses nothing while a worker runs loses nothing when it is started again.
+func (p *process) proved(ctx context.Context, s storage.Store) (storage.Store, error) {
+	if p.role == "origin" {
+		return s, answering(ctx, s) // it writes nothing, and may have no right to
+	}
+	stands := p.spool != nil && p.spool.Stands(p.config.Store.name(), p.config.channelIDs())
+	if !stands {
+		if err := probe(ctx, s); err != nil || p.spool == nil {
+			return s, err
+		}
+		return s, p.spool.Before(p.config.Store.name())
+	}
+	short, cancel := context.WithTimeout(ctx, spoolPatience)
+	defer cancel()
+	err := probe(short, s)
+	var unreachable storeUnreachable
+	if !errors.As(err, &unreachable) {
+		return s, err
+	}
+	p.log.Error("store does not answer: going on from the spool", "err", err)
+	p.unproved = &unproved{Store: s}
+	return p.unproved, nil
 }
 
 // openCache puts a cache before the store. A file store needs none: its files are sent by the kernel, which keeps them.
@@ -155,7 +184,7 @@ func (p *process) reads() bool  { return p.role != "ingest" }
 func (p *process) run(ctx context.Context, began func()) error {
 	var servers []*http.Server
 	var serving sync.WaitGroup
-	failed := make(chan error, 3)
+	failed := make(chan error, 4)
 	for _, l := range p.listeners() {
 		ln, err := net.Listen("tcp", l.address)
 		if err != nil {
@@ -186,6 +215,13 @@ func (p *process) run(ctx context.Context, began func()) error {
 	}
 	pull, stopPulling := context.WithCancel(ctx)
 	defer stopPulling()
+	if p.unproved != nil {
+		writing.Go(func() {
+			if err := p.unproved.prove(pull, p.log); err != nil {
+				failed <- fmt.Errorf("store probe: %w", err)
+			}
+		})
+	}
 	if p.writes() {
 		for _, ch := range p.config.Channels {
 			writing.Go(func() { p.write(pull, ch) })
@@ -261,7 +297,7 @@ func (p *process) writeOnce(ctx context.Context, ch ChannelConfig) (err error) {
 	}
 	observe.waits(pub.Waiting)
 	machine := packager.NewChannel(packager.Config{
-		Channel: ch.ID, Worker: p.config.Worker, Input: inputNames(p.inputs[ch.ID]), Segment: ch.Segment, Part: ch.Part, Pair: ch.Pair,
+		Channel: ch.ID, Worker: p.config.Worker, Segment: ch.Segment, Part: ch.Part, Pair: ch.Pair,
 	}, pub.Past())
 
 	pull, stop := context.WithCancel(ctx)
@@ -286,15 +322,6 @@ func (p *process) writeOnce(ctx context.Context, ch ChannelConfig) (err error) {
 	}
 	pulling.Wait()
 	return err
-}
-
-// inputNames is what a generation's record says was pulled, without secrets.
-func inputNames(inputs []ingest.Source) string {
-	var names []string
-	for _, in := range inputs {
-		names = append(names, fmt.Sprint(in))
-	}
-	return strings.Join(names, " ")
 }
 
 type listener struct {
@@ -383,7 +410,7 @@ func (p *process) health() http.Handler {
 			fmt.Fprintln(w, "ok")
 		}
 	}
-	mux.HandleFunc("GET /startupz", say(func() []string { return nil })) // it listens, so the store was opened and probed
+	mux.HandleFunc("GET /startupz", say(func() []string { return nil })) // it listens, so the store was probed, or the spool stands in for it
 	mux.HandleFunc("GET /livez", say(p.stuck))
 	mux.HandleFunc("GET /readyz", say(p.unready))
 	return mux
@@ -438,7 +465,7 @@ func (p *process) unready() (why []string) {
 		why = append(why, err.Error())
 	}
 	for id, f := range p.followers {
-		if !f.Ready() {
+		if !f.Ready() && f.Newest() == nil { // what the spool shows of an index is enough
 			why = append(why, "index of "+id+" was not read yet")
 		}
 	}

@@ -17,6 +17,9 @@ func verify(ctx context.Context, e env, o verifyOptions) error {
 	if err != nil {
 		return err
 	}
+	if err := answering(ctx, s); err != nil {
+		return err
+	}
 	r, err := audit.Run(ctx, s, o.Channel, audit.Span{From: o.From, To: o.To})
 	if err != nil {
 		return err

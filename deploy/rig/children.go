@@ -105,7 +105,7 @@ func (r *rig) configure() error {
 func (r *rig) children() []*child {
 	in := func(name string) string { return filepath.Join(r.data, name) }
 	return []*child{
-		r.child("minio", r.url(store, "/minio/health/ready"), []string{"MINIO_ROOT_USER=" + r.key, "MINIO_ROOT_PASSWORD=" + r.secret, "MINIO_UPDATE=off"},
+		r.child("minio", r.url(store, "/minio/health/cluster"), []string{"MINIO_ROOT_USER=" + r.key, "MINIO_ROOT_PASSWORD=" + r.secret, "MINIO_UPDATE=off"},
 			r.tools["minio"], "server", "--address", address(store+r.shift), "--console-address", address(console+r.shift), "--certs-dir", in("certs"), in("minio")),
 		r.child("flambeau", r.url(metrics, "/readyz"), []string{
 			"AWS_ACCESS_KEY_ID=" + r.key, "AWS_SECRET_ACCESS_KEY=" + r.secret, "AWS_EC2_METADATA_DISABLED=true",

@@ -175,25 +175,25 @@ func TestFramesThatWeCantTakeApartAreCounted(t *testing.T) {
 
 func TestAACAnnouncedAsMPEGAudioIsFoundOut(t *testing.T) {
 	m := newMuxer()
+	list := pmt(1, 0, es{0x04, testAudio, iso639("deu")}, es{0x1b, testVideo, nil}, es{0x03, 0x200, nil})
 	m.tables(0, pat(0, 1, testPMT))
-	m.tables(testPMT, pmt(1, 0, es{0x04, testAudio, iso639("deu")}, es{0x1b, testVideo, nil}, es{0x03, 0x200, nil}))
+	m.tables(testPMT, list)
 	m.video(9000, none, first)
+	layer2 := append([]byte{0xff, 0xfd, 0x84, 0x04}, bytes.Repeat([]byte{0xaa}, 380)...) // 128 kbit/s, 48 kHz: 384 bytes
 	for i := range 30 {
 		m.audio(9000+int64(i)*1920*2, slices.Concat(adtsOf(at48k, false, 400, 1), adtsOf(at48k, false, 400, 2)))
-		m.payload(0x200, pesOf(0xc1, 9000, none, true, bytes.Repeat([]byte{0xff, 0xfd, 0x84, 0x04, 0xaa, 0xbb}, 200)))
+		m.payload(0x200, pesOf(0xc1, 9000+int64(i)*2160, none, true, layer2))
 	}
+	m.tables(testPMT, pmt(1, 1, es{0x04, testAudio, iso639("deu")}, es{0x1b, testVideo, nil}, es{0x03, 0x200, nil})) // and again, as a new version
 	events, d := demux(m.out, Options{})
 	b := lastBegin(t, events)
-	if len(b.Tracks) != 2 || b.Tracks[0].ID != testAudio || b.Tracks[0].Language != "deu" || !b.Tracks[0].Known() {
+	if len(b.Tracks) != 3 || b.Tracks[0].Codec != media.AAC || b.Tracks[0].Language != "deu" || !b.Tracks[0].Known() || b.Tracks[2].Codec != media.MPEGAudio {
 		t.Errorf("tracks: %+v", b.Tracks)
 	}
-	if n := len(samples(events, testAudio)); n != 60 {
-		t.Errorf("%d frames", n)
+	if aac, layer2 := len(samples(events, testAudio)), len(samples(events, 0x200)); aac != 60 || layer2 != 30 {
+		t.Errorf("%d frames of AAC, %d of layer II", aac, layer2)
 	}
-	if s := d.Streams(); s[0].Name != "AAC" || !s[0].Supported || s[2].Name != "MPEG-1 audio" || s[2].Supported {
-		t.Errorf("streams: %+v", s)
-	}
-	if d.pids[0x200] != nil || len(wrong(d)) != 0 {
-		t.Errorf("MPEG audio is still listened to, or counted: %v", wrong(d))
+	if s := d.Streams(); s[0].Name != "AAC" || s[2].Name != "MPEG-1 audio" || len(wrong(d)) != 0 {
+		t.Errorf("streams: %+v, counted: %v", s, wrong(d))
 	}
 }

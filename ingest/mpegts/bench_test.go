@@ -68,7 +68,7 @@ func TestAPacketCostsNoAllocation(t *testing.T) {
 	drain(d)
 	p := m.out[len(m.out)-packetSize:]
 	d.tracks[0].es.finish()
-	h := d.tracks[0].es.parser.(*h264Parser)
+	h := d.tracks[0].es.parser.(*videoParser)
 	h.raw = make([]byte, 0, 1<<20)
 	if n := testing.AllocsPerRun(1000, func() { d.Write(p, noon) }); n != 0 {
 		t.Errorf("%v allocations a packet", n)

@@ -26,6 +26,12 @@ func (r *bitReader) u(n int) (v uint32) {
 	return v
 }
 
+// skip passes over bits that nobody wants to know.
+func (r *bitReader) skip(n int) {
+	r.at += n
+	r.fail = r.fail || r.at > 8*len(r.b)
+}
+
 // ue is ISO/IEC 14496-10, 9.1.
 func (r *bitReader) ue() uint32 {
 	zeros := 0

@@ -379,11 +379,11 @@ func TestUnfinishedUnitsOfAllTracksShareOneLimit(t *testing.T) {
 // held is how much memory the unfinished units take.
 func held(d *Demuxer) (n int) {
 	n = cap(d.framer.hold)
-	for _, t := range append(slices.Clone(d.tracks), d.hidden...) {
+	for _, t := range d.tracks {
 		switch p := t.es.parser.(type) {
-		case *h264Parser:
+		case *videoParser:
 			n += cap(p.raw) + 16*cap(p.cur.nals) + 16*cap(p.next.nals)
-		case *adts:
+		case *audioParser:
 			n += cap(p.buf)
 		}
 	}

@@ -48,7 +48,6 @@ type Demuxer struct {
 	tables
 	streams []Stream
 	tracks  []*track
-	hidden  []*track // that may turn out to be AAC, see sniff.go
 	cues    []*cues
 }
 
@@ -75,9 +74,6 @@ func (d *Demuxer) Flush() {
 	d.framer.flush()
 	for _, t := range d.tracks {
 		t.es.finish()
-	}
-	for _, t := range d.hidden {
-		t.es.stop()
 	}
 	for _, p := range d.pids {
 		if p != nil {

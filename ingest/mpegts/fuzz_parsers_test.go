@@ -37,7 +37,7 @@ func FuzzTables(f *testing.F) {
 		d.Flush()
 		var c checker
 		c.check(t, drain(d))
-		if n := len(d.tracks) + len(d.hidden); n > MaxTracks || len(d.candidates) > MaxPrograms {
+		if n := len(d.tracks); n > MaxTracks || len(d.candidates) > MaxPrograms {
 			t.Fatalf("%d tracks, %d programmes", n, len(d.candidates))
 		}
 		if n := held(d); n > alwaysHeld {
@@ -75,47 +75,55 @@ func FuzzSplice(f *testing.F) {
 	})
 }
 
-// FuzzH264Syntax reads parameter sets, and a slice behind them. Nothing that was read exceeds what the standard allows, where something
-// is computed with it.
-func FuzzH264Syntax(f *testing.F) {
-	f.Add(spsOf(0, 320, true), ppsOf(0, 0, 0), slice{kind: sliceI, idr: true, interlaced: true, field: true, body: 9}.nalu())
-	f.Add(spsOf(31, 4096, false), ppsOf(255, 31, 40), slice{kind: sliceB, pps: 255, lsb: 9, body: 9}.nalu())
-	f.Add(spsOf(0, 320, false), new(bitWriter).ue(0).ue(0).u(1, 0).u(1, 0).ue(7).ue(6).ue(70).nalu(0x68), recovery)
-	f.Add(new(bitWriter).u(8, 66).u(8, 0).u(8, 30).ue(0).ue(0).ue(1).u(1, 0).ue(0).ue(0).ue(255).ue(1).nalu(0x67), ppsOf(0, 0, 0), recovery)
-	f.Fuzz(func(t *testing.T, set, picture, nal []byte) {
-		d := New(Options{})
-		h := newH264(&track{d: d}).(*h264Parser)
-		for _, n := range [][]byte{set, picture, nal} {
-			if len(n) == 0 || len(n) > 2*maxParameterSet {
+// FuzzSyntax reads parameter sets, and a slice behind them, of either coding. Nothing that was read exceeds what the standard allows, where
+// something is computed with it.
+func FuzzSyntax(f *testing.F) {
+	f.Add(false, spsOf(0, 320, true), ppsOf(0, 0, 0), slice{kind: sliceI, idr: true, interlaced: true, field: true, body: 9}.nalu())
+	f.Add(false, spsOf(31, 4096, false), ppsOf(255, 31, 40), slice{kind: sliceB, pps: 255, lsb: 9, body: 9}.nalu())
+	f.Add(false, spsOf(0, 320, false), new(bitWriter).ue(0).ue(0).u(1, 0).u(1, 0).ue(7).ue(6).ue(70).nalu(0x68), recovery)
+	f.Add(false, new(bitWriter).u(8, 66).u(8, 0).u(8, 30).ue(0).ue(0).ue(1).u(1, 0).ue(0).ue(0).ue(255).ue(1).nalu(0x67), ppsOf(0, 0, 0), recovery)
+	f.Add(true, sps265, pps265, slice265(nalCRA, 0, 7))
+	f.Add(true, sps265, pps265, slice265(1, 3, 9))
+	f.Fuzz(func(t *testing.T, is265 bool, first, second, nal []byte) {
+		var x syntax = h264{}
+		if is265 {
+			x = h265{}
+		}
+		var sets parameterSets
+		for _, n := range [][]byte{first, second, nal} {
+			if len(n) == 0 || len(n) > 2*maxParameterSet || x.class(n) == nalBroken {
 				return
 			}
 		}
-		h.takeSPS(set)
-		h.takePPS(picture)
-		for id, s := range h.sps {
-			if s != nil && (int(s.id) != id || s.frameNumBits > 16 || s.lsbBits > 16 || s.units < 0 || s.scale < 0) {
+		for _, n := range [][]byte{first, second} {
+			if c := x.class(n); c == nalVideo || c == nalSequence || c == nalPictureSet {
+				sets.takeSet(c, n, x, 1)
+			}
+		}
+		for id, s := range sets.sequences {
+			if s != nil && (int(s.id) != id || s.frameNumBits > 16 || s.lsbBits > 17 || s.addressBits > 32 || s.units < 0 || s.scale < 0) {
 				t.Fatalf("%+v", s)
 			}
 		}
-		for id, p := range h.pps {
+		for id, p := range sets.pictures {
 			if p != nil && (int(p.id) != id || p.sps > 31) {
 				t.Fatalf("%+v", p)
 			}
 		}
-		recoveryPoint(nal)
-		s, ok := h.parseSlice(nal)
-		if again, _ := h.parseSlice(nal); !reflect.DeepEqual(s, again) {
+		x.recovers(nal)
+		s, ok := x.slice(&sets, new(sliceHeader), nal)
+		if again, _ := x.slice(&sets, new(sliceHeader), nal); !reflect.DeepEqual(s, again) {
 			t.Fatalf("%+v, and then %+v", s, again)
 		}
 		if !ok || !s.known {
 			return
 		}
-		set0 := h.sps[h.pps[s.pps].sps]
+		set := sets.sequences[sets.pictures[s.pps].sps]
 		var c counter
 		c.given(stamp{pts: 90000, dts: 86400, ok: true}, &s)
 		for i := range 40 {
-			if next, ok := c.next(&s, set0); ok && (next.dts <= 86400 || next.dts > 86400+media.Ticks(i+1)*20*timescale) {
-				t.Fatalf("unit %d at %+v, by %+v", i, next, set0)
+			if next, ok := c.next(&s, set); ok && (next.dts <= 86400 || next.dts > 86400+media.Ticks(i+1)*20*timescale) {
+				t.Fatalf("unit %d at %+v, by %+v", i, next, set)
 			}
 		}
 	})
@@ -123,23 +131,26 @@ func FuzzH264Syntax(f *testing.F) {
 
 // FuzzElementary takes payloads of one PID, as packets of any size: whole PES packets, and pieces of them, of pictures and of sound.
 func FuzzElementary(f *testing.F) {
-	f.Add(true, byte(184), pesOf(0xe0, 9000, 5400, false, append(bytes.Clone(first), picture(1)...)))
-	f.Add(true, byte(17), append(pesOf(0xe0, 9000, none, true, first), pesOf(0xe0, none, none, false, picture(1))...))
-	f.Add(false, byte(184), pesOf(0xc0, 9000, none, true, bytes.Repeat(adtsOf(at48k, true, 50, 1), 3)))
-	f.Add(false, byte(3), pesOf(0xc0, 9000, none, false, append(adtsOf(4, false, 51, 2), adtsOf(at48k, false, 9, 3)...)))
-	f.Fuzz(func(t *testing.T, pictures bool, size byte, b []byte) {
+	h264, aac, h265 := byte(0), byte(1), byte(2)
+	f.Add(h264, byte(184), pesOf(0xe0, 9000, 5400, false, append(bytes.Clone(first), picture(1)...)))
+	f.Add(h264, byte(17), append(pesOf(0xe0, 9000, none, true, first), pesOf(0xe0, none, none, false, picture(1))...))
+	f.Add(aac, byte(184), pesOf(0xc0, 9000, none, true, bytes.Repeat(adtsOf(at48k, true, 50, 1), 3)))
+	f.Add(aac, byte(3), pesOf(0xc0, 9000, none, false, append(adtsOf(4, false, 51, 2), adtsOf(at48k, false, 9, 3)...)))
+	f.Add(h265, byte(184), pesOf(0xe0, 9000, 5400, false, annexB(sps265, pps265, slice265(nalCRA, 0, 7), slice265(1, 2, 9))))
+	f.Add(byte(3), byte(184), pesOf(0xbd, 9000, none, true, bytes.Repeat(ac3Of(0), 3)))
+	f.Add(byte(4), byte(184), pesOf(0xbd, 9000, none, true, bytes.Repeat(eac3Of(0, 0, 3, 60), 3)))
+	f.Add(byte(5), byte(184), pesOf(0xc0, 9000, none, true, bytes.Repeat([]byte{0xff, 0xfb, 0x14, 0x44}, 300)))
+	f.Add(byte(6), byte(184), pesOf(0xc0, 9000, none, true, append(latmOf(false, 30), latmOf(true, 31)...)))
+	kinds := []es{{0x1b, testVideo, nil}, {0x0f, testVideo, nil}, {0x24, testVideo, nil}, {0x81, testVideo, nil}, {0x87, testVideo, nil}, {0x03, testVideo, nil}, {0x11, testVideo, nil}}
+	f.Fuzz(func(t *testing.T, kind, size byte, b []byte) {
 		if len(b) > 1<<16 || size == 0 {
 			return
 		}
 		tell := func(size int) (events []media.Event, last int) {
 			d := New(Options{})
 			d.patSection(pat(0, 1, testPMT))
-			d.pmtSection(testPMT, pmt(1, 0, es{0x1b, testVideo, nil}, es{0x0f, testAudio, nil}))
-			pid := testAudio
-			if pictures {
-				pid = testVideo
-			}
-			p := d.pids[pid].take
+			d.pmtSection(testPMT, pmt(1, 0, kinds[int(kind)%len(kinds)]))
+			p := d.pids[testVideo].take
 			start := true
 			for rest := b; len(rest) > 0; start = false {
 				n := min(size, len(rest))

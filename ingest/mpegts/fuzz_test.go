@@ -102,7 +102,7 @@ func (c *checker) one(e media.Event) error {
 			return fmt.Errorf("%d bytes", len(e.Data))
 		}
 		if x.Kind == media.Video {
-			return wellFormed(e.Data)
+			return wellFormed(x.Codec, e.Data)
 		}
 	case media.Cue:
 		if crc32(e.Section) != 0 {
@@ -118,7 +118,12 @@ func (c *checker) one(e media.Event) error {
 	return nil
 }
 
-func wellFormed(b []byte) error {
+// wellFormed: slices and what goes with them, and nothing that has its place elsewhere.
+func wellFormed(coding media.Codec, b []byte) error {
+	var x syntax = h264{}
+	if coding == media.H265 {
+		x = h265{}
+	}
 	slices := 0
 	for len(b) > 0 {
 		if len(b) < 5 {
@@ -128,11 +133,12 @@ func wellFormed(b []byte) error {
 		if n < 1 || n > len(b)-4 {
 			return fmt.Errorf("a NAL unit of %d bytes, %d left", n, len(b))
 		}
-		switch kind := b[4] & 0x1f; {
-		case kind >= nalSPS && kind <= nalFiller:
-			return fmt.Errorf("a NAL unit of type %d", kind)
-		case kind == nalSlice || kind == nalPartA || kind == nalIDR:
+		switch class := x.class(b[4 : 4+n]); class {
+		case nalPicture:
 			slices++
+		case nalMessage, nalFront, nalBehind:
+		default:
+			return fmt.Errorf("a NAL unit %x of class %d", b[4], class)
 		}
 		b = b[4+n:]
 	}

@@ -1,7 +1,7 @@
 package mpegts
 
 import (
-	"github.com/bluenviron/mediacommon/v2/pkg/codecs/h264"
+	avc "github.com/bluenviron/mediacommon/v2/pkg/codecs/h264"
 )
 
 // NAL unit types (ISO/IEC 14496-10, table 7-1).
@@ -20,9 +20,35 @@ const (
 	nalReserved  = 18
 )
 
+// h264 is ISO/IEC 14496-10.
+type h264 struct{}
+
+func (h264) class(nal []byte) nalClass {
+	if nal[0]&0x80 != 0 {
+		return nalBroken
+	}
+	switch kind := nal[0] & 0x1f; {
+	case kind == nalSlice, kind == nalPartA, kind == nalIDR:
+		return nalPicture
+	case kind == nalAUD:
+		return nalDelimiter
+	case kind == nalSPS:
+		return nalSequence
+	case kind == nalPPS:
+		return nalPictureSet
+	case kind == nalSEI:
+		return nalMessage
+	case kind >= nalPrefix && kind <= nalReserved:
+		return nalFront
+	case kind == nalEndSeq, kind == nalEndStream, kind == nalFiller:
+		return nalUseless
+	}
+	return nalBehind
+}
+
 // sps is what slice headers and clocks need of a sequence parameter set.
 type sps struct {
-	id             uint32
+	set
 	frameNumBits   int
 	lsbBits        int
 	orderType      uint32
@@ -30,19 +56,18 @@ type sps struct {
 	framesOnly     bool
 	separatePlanes bool
 	units, scale   int64 // of a field; 0: not said
-	raw            []byte
-	unit           int64 // in which it came last
+	addressBits    int   // of slice_segment_address; H.265 only
 }
 
-func parseSPS(nal []byte) (*sps, bool) {
-	var p h264.SPS
+func (h264) sps(nal []byte) (*sps, bool) {
+	var p avc.SPS
 	if p.Unmarshal(nal) != nil || p.ID > 31 || p.Log2MaxFrameNumMinus4 > 12 || p.Log2MaxPicOrderCntLsbMinus4 > 12 {
 		return nil, false
 	}
 	s := &sps{
-		id: p.ID, frameNumBits: int(p.Log2MaxFrameNumMinus4) + 4, lsbBits: int(p.Log2MaxPicOrderCntLsbMinus4) + 4,
+		set: setOf(p.ID, nal), frameNumBits: int(p.Log2MaxFrameNumMinus4) + 4, lsbBits: int(p.Log2MaxPicOrderCntLsbMinus4) + 4,
 		orderType: p.PicOrderCntType, deltaZero: p.DeltaPicOrderAlwaysZeroFlag, framesOnly: p.FrameMbsOnlyFlag,
-		separatePlanes: p.SeparateColourPlaneFlag, raw: append([]byte(nil), nal...),
+		separatePlanes: p.SeparateColourPlaneFlag,
 	}
 	if p.VUI != nil && p.VUI.TimingInfo != nil {
 		s.units, s.scale = int64(p.VUI.TimingInfo.NumUnitsInTick), int64(p.VUI.TimingInfo.TimeScale)
@@ -52,17 +77,21 @@ func parseSPS(nal []byte) (*sps, bool) {
 
 // pps is what slice headers need of a picture parameter set.
 type pps struct {
-	id, sps   uint32
+	set
+	sps       uint32
 	bottom    bool // bottom_field_pic_order_in_frame_present_flag
 	redundant bool // redundant_pic_cnt_present_flag
-	raw       []byte
-	unit      int64
+
+	// H.265 only.
+	dependent bool // dependent_slice_segments_enabled_flag
+	output    bool // output_flag_present_flag
+	extraBits int  // num_extra_slice_header_bits
 }
 
-// parsePPS is ISO/IEC 14496-10, 7.3.2.2.
-func parsePPS(nal []byte) (*pps, bool) {
+// pps is ISO/IEC 14496-10, 7.3.2.2.
+func (h264) pps(nal []byte) (*pps, bool) {
 	r := bitReader{b: unescape(make([]byte, len(nal)), nal[1:])}
-	p := &pps{id: r.ue(), sps: r.ue(), raw: append([]byte(nil), nal...)}
+	p := &pps{set: setOf(r.ue(), nal), sps: r.ue()}
 	r.u(1) // entropy_coding_mode_flag
 	p.bottom = r.flag()
 	if groups := r.ue(); groups > 0 {
@@ -109,16 +138,16 @@ func skipGroups(r *bitReader, groups uint32) {
 	}
 }
 
-// sliceHeader is as much of ISO/IEC 14496-10, 7.3.3 as tells one picture from the next.
+// sliceHeader is as much of ISO/IEC 14496-10, 7.3.3, or of ISO/IEC 23008-2, 7.3.6.1, as tells one picture from the next.
 type sliceHeader struct {
-	known         bool // the parameter sets were there, and all below could be read
-	first         uint32
+	known         bool   // the parameter sets were there, and all below could be read
+	first         uint32 // where in the picture it begins
 	kind          uint32 // slice_type modulo 5
 	pps           uint32
 	reference     bool
 	frameNum      uint32
 	field, bottom bool
-	idr           bool
+	idr, key      bool // key: decoding can begin with it
 	idrID         uint32
 	lsb           uint32
 	delta         [2]int32
@@ -144,20 +173,21 @@ func (s *sliceHeader) secondField(first *sliceHeader) bool {
 // headerBytes of a slice are enough for the fields above, whatever their values.
 const headerBytes = 64
 
-// parseSlice reads a slice header. Without its parameter sets only the front of it is known.
-func (h *h264Parser) parseSlice(nal []byte) (s sliceHeader, ok bool) {
+// slice is 7.3.3.
+func (h264) slice(sets *parameterSets, _ *sliceHeader, nal []byte) (s sliceHeader, ok bool) {
 	var space [headerBytes]byte
 	r := bitReader{b: unescape(space[:], nal[1:])}
 	s.first, s.kind, s.pps = r.ue(), r.ue()%5, r.ue()
 	s.idr, s.reference = nal[0]&0x1f == nalIDR, nal[0]&0x60 != 0
+	s.key = s.idr
 	if r.fail || s.pps > 255 {
 		return s, false
 	}
-	p := h.pps[s.pps]
-	if p == nil || h.sps[p.sps] == nil {
+	p := sets.pictures[s.pps]
+	if p == nil || sets.sequences[p.sps] == nil {
 		return s, true
 	}
-	s.rest(&r, h.sps[p.sps], p)
+	s.rest(&r, sets.sequences[p.sps], p)
 	s.known = true
 	return s, !r.fail
 }
@@ -194,8 +224,8 @@ func (s *sliceHeader) rest(r *bitReader, sps *sps, pps *pps) {
 // recoverySoon is the largest recovery_frame_cnt that is still as good as a key frame.
 const recoverySoon = 3
 
-// recoveryPoint looks for one in an SEI NAL unit (ISO/IEC 14496-10, D.1.8). Only its front is looked at.
-func recoveryPoint(nal []byte) bool {
+// recovers looks for a recovery point in an SEI NAL unit (ISO/IEC 14496-10, D.1.8). Only its front is looked at.
+func (h264) recovers(nal []byte) bool {
 	var space [1024]byte
 	b := unescape(space[:], nal[1:])
 	for len(b) > 2 {

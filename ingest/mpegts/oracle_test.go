@@ -19,28 +19,42 @@ var oracle = []struct {
 	feed   string
 	pid    int
 	before int // ffmpeg's frames before our first
+	after  int // and behind our last
 	why    string
 }{
-	{"h264-aac-12s.ts", 100, 0, ""}, // AAC, announced as MPEG-2 audio
-	{"h264-aac-12s.ts", 101, 0, ""},
-	{"avsync-h264-aac-30s.ts", 256, 0, ""},
-	{"avsync-h264-aac-30s.ts", 257, 0, ""},
-	{"bframes-720p25.ts", 258, 0, ""},
-	{"portrait.ts", 256, 0, ""},
-	{"gst-test.ts", 65, 0, ""},
-	{"gst-test.ts", 66, 1, "its first frame has no ADTS header"},
-	{"rollover-1fps.ts", 256, 0, ""},
-	{"no-aud.ts", 256, 0, ""},
-	{"middle-pat-pmt.ts", 256, 15, "the parameter sets came before the PMT; ffprobe reads a file twice"},
-	{"middle-pat-pmt.ts", 257, 24, "they came before the PMT; ffprobe reads a file twice"},
-	{"pts-ne-dts.ts", 256, 0, ""},
-	{"scte35-x264-20s.ts", 257, 0, ""},
-	{"scte35-x264-20s.ts", 258, 0, ""},
-	{"cea608-multichannel.ts", 256, 0, ""},
-	{"1080i-eac3x3-dvbsub.ts", 120, 17, "they came before the parameter sets"},
-	{"ac3-muxed-576-0.ts", 256, 0, ""},
-	{"id3-metadata.ts", 256, 0, ""},
-	{"hevc-aac-obs.ts", 257, 0, ""},
+	{"h264-aac-12s.ts", 100, 0, 0, ""}, // AAC, announced as MPEG-2 audio
+	{"h264-aac-12s.ts", 101, 0, 0, ""},
+	{"avsync-h264-aac-30s.ts", 256, 0, 0, ""},
+	{"avsync-h264-aac-30s.ts", 257, 0, 0, ""},
+	{"bframes-720p25.ts", 258, 0, 0, ""},
+	{"portrait.ts", 256, 0, 0, ""},
+	{"gst-test.ts", 65, 0, 0, ""},
+	{"gst-test.ts", 66, 1, 0, "its first frame has no ADTS header"},
+	{"rollover-1fps.ts", 256, 0, 0, ""},
+	{"no-aud.ts", 256, 0, 0, ""},
+	{"middle-pat-pmt.ts", 256, 15, 0, "the parameter sets came before the PMT; ffprobe reads a file twice"},
+	{"middle-pat-pmt.ts", 257, 24, 0, "they came before the PMT; ffprobe reads a file twice"},
+	{"pts-ne-dts.ts", 256, 0, 0, ""},
+	{"scte35-x264-20s.ts", 257, 0, 0, ""},
+	{"scte35-x264-20s.ts", 258, 0, 0, ""},
+	{"cea608-multichannel.ts", 256, 0, 0, ""},
+	{"1080i-eac3x3-dvbsub.ts", 120, 17, 0, "they came before the parameter sets"},
+	{"ac3-muxed-576-0.ts", 256, 0, 0, ""},
+	{"id3-metadata.ts", 256, 0, 0, ""},
+	{"hevc-aac-obs.ts", 257, 0, 0, ""},
+	{"hevc-640-12s.ts", 256, 0, 0, ""},
+	{"hevc-aac-obs.ts", 256, 0, 0, ""},
+	{"1080i-eac3x3-dvbsub.ts", 130, 0, 1, "its last frame is cut off, and ffprobe gives what there is"},
+	{"1080i-eac3x3-dvbsub.ts", 131, 0, 1, "its last frame is cut off, and ffprobe gives what there is"},
+	{"1080i-eac3x3-dvbsub.ts", 132, 0, 1, "its last frame is cut off, and ffprobe gives what there is"},
+	{"ac3-muxed-576-0.ts", 257, 0, 0, ""},
+	{"ac3-muxed-576-1.ts", 257, 3, 0, "they came before the PMT; ffprobe reads a file twice"},
+	{"ac3-ts-only.ts", 257, 0, 0, ""},
+	{"eac3-joc.ts", 1900, 0, 0, ""},
+	{"mp3-in-ts.ts", 257, 0, 0, ""},
+	{"pcr-jitter-1080p30.ts", 257, 0, 0, ""},
+	{"mpeg2-mp2-720x576i.ts", 0x1001, 3, 1, "three came before the PMT; the last is cut off"},
+	{"scte35-exo.ts", 257, 0, 0, ""},
 }
 
 func TestEveryFrameIsWhatFFmpegSaysItIs(t *testing.T) {
@@ -52,10 +66,10 @@ func TestEveryFrameIsWhatFFmpegSaysItIs(t *testing.T) {
 				probed[o.feed] = probe(t, feedPath(t, o.feed))
 			}
 			want := probed[o.feed][o.pid]
-			if len(want) == 0 || len(want) < o.before {
+			if len(want) == 0 || len(want) < o.before+o.after {
 				t.Fatalf("ffprobe saw %d frames", len(want))
 			}
-			compare(t, samples(events, o.pid), want[o.before:])
+			compare(t, samples(events, o.pid), want[o.before:len(want)-o.after])
 		})
 	}
 }
@@ -145,7 +159,7 @@ func probe(t *testing.T, path string) map[int][]packet {
 		t.Fatalf("ffprobe: %v", err)
 	}
 	var doc struct {
-		Streams []struct{ ID, Codec_type string }
+		Streams []struct{ ID, Codec_type, Codec_name string }
 		Packets []struct {
 			Stream_index int
 			PTS, DTS     *int64
@@ -164,10 +178,14 @@ func probe(t *testing.T, path string) map[int][]packet {
 		}
 		raw, list := unhex(t, p.Data), byPID[int(pid)]
 		switch {
-		case s.Codec_type == "audio":
+		case s.Codec_name == "aac":
 			list = append(list, packet{p.PTS, p.DTS, true, true, raw[adtsLength(raw):]})
+		case s.Codec_type == "audio":
+			list = append(list, packet{p.PTS, p.DTS, true, true, raw})
 		case p.PTS == nil && p.DTS == nil && len(list) > 0:
 			list[len(list)-1].data = append(list[len(list)-1].data, lengths(raw)...)
+		case s.Codec_name == "hevc":
+			list = append(list, packet{p.PTS, p.DTS, strings.HasPrefix(p.Flags, "K"), false, lengths265(raw)})
 		default:
 			list = append(list, packet{p.PTS, p.DTS, strings.HasPrefix(p.Flags, "K"), false, lengths(raw)})
 		}
@@ -200,10 +218,18 @@ func adtsLength(b []byte) int {
 }
 
 // lengths turns a byte stream into what a CMAF track holds, the slow and plain way.
-func lengths(b []byte) (out []byte) {
+func lengths(b []byte) []byte {
+	return lengthsBut(b, func(first byte) bool { return first&0x1f >= 7 && first&0x1f <= 12 })
+}
+
+func lengths265(b []byte) []byte {
+	return lengthsBut(b, func(first byte) bool { return first>>1 >= 32 && first>>1 <= 38 })
+}
+
+func lengthsBut(b []byte, drop func(first byte) bool) (out []byte) {
 	for _, n := range bytes.Split(b, []byte{0, 0, 1})[1:] {
 		n = bytes.TrimRight(n, "\x00")
-		if len(n) == 0 || n[0]&0x1f >= 7 && n[0]&0x1f <= 12 {
+		if len(n) == 0 || drop(n[0]) {
 			continue
 		}
 		out = append(out, byte(len(n)>>24), byte(len(n)>>16), byte(len(n)>>8), byte(len(n)))

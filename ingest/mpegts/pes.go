@@ -69,12 +69,6 @@ func (e *elementary) gap() {
 	e.parser.gap()
 }
 
-// stop forgets all that has begun.
-func (e *elementary) stop() {
-	e.state = pesNone
-	e.parser.gap()
-}
-
 func (e *elementary) finish() {
 	e.ends()
 	e.state = pesNone

@@ -21,41 +21,53 @@ type Stream struct {
 
 const (
 	nameH264   = "H.264"
+	nameH265   = "H.265"
 	nameAAC    = "AAC"
+	nameLATM   = "AAC LATM"
+	nameAC3    = "AC-3"
+	nameEAC3   = "E-AC-3"
+	nameMPEG1  = "MPEG-1 audio"
+	nameMPEG2  = "MPEG-2 audio"
 	nameSCTE35 = "SCTE-35"
 )
 
 // codecs are what we take apart, by name. SCTE-35 is not among them: it comes in sections, see scte35.go.
 var codecs = map[string]struct {
 	kind  media.Kind
-	codec media.Codec
+	codec media.Codec // until a frame says otherwise
 	make  func(*track) parser
 }{
-	nameH264: {media.Video, media.H264, newH264},
-	nameAAC:  {media.Audio, media.AAC, newADTS},
+	nameH264:  {media.Video, media.H264, videoOf(h264{})},
+	nameH265:  {media.Video, media.H265, videoOf(h265{})},
+	nameAAC:   {media.Audio, media.AAC, audioOf(adts{})},
+	nameLATM:  {media.Audio, media.AAC, audioOf(latm{})},
+	nameAC3:   {media.Audio, media.AC3, audioOf(ac3{})},
+	nameEAC3:  {media.Audio, media.EAC3, audioOf(eac3{})},
+	nameMPEG1: {media.Audio, media.MPEGAudio, audioOf(mpegAudio{})},
+	nameMPEG2: {media.Audio, media.MPEGAudio, audioOf(mpegAudio{})},
 }
 
 // byType names what stream_type alone tells.
 var byType = map[byte]string{
-	0x01: "MPEG-1 video", 0x02: "MPEG-2 video", 0x03: "MPEG-1 audio", 0x04: "MPEG-2 audio", 0x05: "private sections",
+	0x01: "MPEG-1 video", 0x02: "MPEG-2 video", 0x03: nameMPEG1, 0x04: nameMPEG2, 0x05: "private sections",
 	0x06: "private data", 0x07: "MHEG", 0x08: "DSM-CC", 0x0a: "DSM-CC", 0x0b: "DSM-CC", 0x0c: "DSM-CC", 0x0d: "DSM-CC",
-	0x0f: nameAAC, 0x10: "MPEG-4 video", 0x11: "AAC LATM", 0x12: "MPEG-4 systems", 0x13: "MPEG-4 systems",
+	0x0f: nameAAC, 0x10: "MPEG-4 video", 0x11: nameLATM, 0x12: "MPEG-4 systems", 0x13: "MPEG-4 systems",
 	0x15: "metadata", 0x16: "metadata", 0x1b: nameH264, 0x1c: "MPEG-4 audio", 0x1f: "SVC", 0x20: "MVC", 0x21: "JPEG 2000",
-	0x24: "HEVC", 0x25: "HEVC", 0x2d: "MPEG-H audio", 0x2e: "MPEG-H audio", 0x32: "JPEG XS", 0x33: "VVC", 0x34: "VVC",
-	0x42: "AVS", 0x80: "MPEG-2 video", 0x81: "AC-3", 0x82: "SCTE-27 subtitles", 0x84: "E-AC-3", 0x85: "DTS-HD",
-	0x86: nameSCTE35, 0x87: "E-AC-3", 0xc1: "AC-3, encrypted", 0xc2: "E-AC-3, encrypted", 0xcf: "AAC, encrypted",
+	0x24: nameH265, 0x25: "H.265, temporal subset", 0x2d: "MPEG-H audio", 0x2e: "MPEG-H audio", 0x32: "JPEG XS", 0x33: "VVC", 0x34: "VVC",
+	0x42: "AVS", 0x80: "MPEG-2 video", 0x81: nameAC3, 0x82: "SCTE-27 subtitles", 0x84: nameEAC3, 0x85: "DTS-HD",
+	0x86: nameSCTE35, 0x87: nameEAC3, 0xc1: "AC-3, encrypted", 0xc2: "E-AC-3, encrypted", 0xcf: "AAC, encrypted",
 	0xd1: "Dirac", 0xd2: "AVS2", 0xd4: "AVS3", 0xdb: "H.264, encrypted", 0xea: "VC-1",
 }
 
 // byDescriptor names private data (ETSI EN 300 468, table 12).
 var byDescriptor = map[byte]string{
-	0x45: "VBI data", 0x46: "VBI teletext", 0x56: "teletext", 0x59: "DVB subtitles", 0x6a: "AC-3", 0x7a: "E-AC-3", 0x7b: "DTS",
+	0x45: "VBI data", 0x46: "VBI teletext", 0x56: "teletext", 0x59: "DVB subtitles", 0x6a: nameAC3, 0x7a: nameEAC3, 0x7b: "DTS",
 	0x7c: "AAC in private data",
 }
 
 // byFormat names private data by the format_identifier of its registration (ISO/IEC 13818-1, 2.6.8).
 var byFormat = map[string]string{
-	"AC-3": "AC-3", "EAC3": "E-AC-3", "AC-4": "AC-4", "HEVC": "HEVC", "VVC ": "VVC", "Opus": "Opus", "AV01": "AV1",
+	"AC-3": nameAC3, "EAC3": nameEAC3, "AC-4": "AC-4", "HEVC": nameH265, "VVC ": "VVC", "Opus": "Opus", "AV01": "AV1",
 	"VANC": "SMPTE ST 2038 ancillary data", "KLVA": "KLV", "BSSD": "SMPTE ST 302 audio", "DTS1": "DTS", "DTS2": "DTS",
 	"DTS3": "DTS", "ID3 ": "ID3", "VC-1": "VC-1", "drac": "Dirac", "CUEI": nameSCTE35,
 }
@@ -187,10 +199,6 @@ func language(b []byte) string {
 
 // attach listens to a stream, with the track that had it before if it is still the same.
 func (d *Demuxer) attach(s *Stream, tracks []*track, lists []*cues) {
-	if maybeAAC(*s) && s.Why != listedTwice {
-		d.attachHidden(s, tracks)
-		return
-	}
 	if !s.Supported {
 		return
 	}
@@ -202,24 +210,37 @@ func (d *Demuxer) attach(s *Stream, tracks []*track, lists []*cues) {
 		d.cues = append(d.cues, d.listen(s.PID, lists))
 		return
 	}
-	c := codecs[s.Name]
 	for _, t := range tracks {
-		if t.ID == s.PID && t.Codec == c.codec {
-			t.Language, t.mute = s.Language, false
+		if t.ID == s.PID && t.announced == s.Name {
+			t.Language = s.Language
 			d.tracks = append(d.tracks, t)
+			d.turnsOutToBe(t, t.Codec)
 			return
 		}
 	}
-	t := d.newTrack(s, s.Name)
+	t := d.newTrack(s)
 	d.pids[s.PID] = &pid{number: s.PID, take: t.es, track: t}
 	d.tracks = append(d.tracks, t)
 }
 
-func (d *Demuxer) newTrack(s *Stream, name string) *track {
-	c := codecs[name]
-	t := &track{d: d, Track: media.Track{ID: s.PID, Kind: c.kind, Codec: c.codec, Timescale: timescale, Language: s.Language}}
+func (d *Demuxer) newTrack(s *Stream) *track {
+	c := codecs[s.Name]
+	t := &track{d: d, announced: s.Name, Track: media.Track{ID: s.PID, Kind: c.kind, Codec: c.codec, Timescale: timescale, Language: s.Language}}
 	t.es = &elementary{track: t, parser: c.make(t), header: make([]byte, 0, maxHeader)}
 	return t
+}
+
+// turnsOutToBe notes what a track is of, where that is not what was announced.
+func (d *Demuxer) turnsOutToBe(t *track, codec media.Codec) {
+	t.Codec = codec
+	if codec == codecs[t.announced].codec {
+		return
+	}
+	for i := range d.streams {
+		if s := &d.streams[i]; s.PID == t.ID && s.Supported && codec == media.AAC {
+			s.Name = nameAAC
+		}
+	}
 }
 
 func sameTracks(a, b media.Begin) bool {

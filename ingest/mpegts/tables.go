@@ -229,10 +229,10 @@ func (d *Demuxer) fits(p *program) bool {
 func (d *Demuxer) apply(streams []Stream) {
 	before := d.begin()
 	old := d.pids
-	tracks, hidden, lists := d.tracks, d.hidden, d.cues
-	d.tracks, d.hidden, d.cues, d.streams = nil, nil, nil, slices.Clone(streams)
+	tracks, lists := d.tracks, d.cues
+	d.tracks, d.cues, d.streams = nil, nil, slices.Clone(streams)
 	for i := range d.streams {
-		d.attach(&d.streams[i], slices.Concat(tracks, hidden), lists)
+		d.attach(&d.streams[i], tracks, lists)
 	}
 	kept := d.tracks
 	d.tracks = tracks // the last words of those that go belong to the old list
@@ -243,11 +243,6 @@ func (d *Demuxer) apply(streams []Stream) {
 		}
 	}
 	d.tracks = kept
-	for _, t := range hidden {
-		if !slices.Contains(d.hidden, t) {
-			d.detach(t.ID, old[t.ID])
-		}
-	}
 	for _, c := range lists {
 		if !slices.Contains(d.cues, c) {
 			d.detach(c.number, old[c.number])

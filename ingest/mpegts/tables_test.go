@@ -33,7 +33,7 @@ func TestTracksComeInTheOrderOfThePMTWithTheirLanguages(t *testing.T) {
 		es{0x06, 0x403, []byte{0x7a, 0}}, es{0x77, 0x404, nil}, es{0x1b, 0x200, nil}, es{0x24, 0x405, nil}, es{0x1b, 3, nil}))
 	events, d := demux(m.out, Options{})
 	b := lastBegin(t, events)
-	if !reflect.DeepEqual(ids(b), []int{0x300, 0x200, 0x250}) || b.Tracks[0].Language != "fra" || b.Tracks[2].Language != "" {
+	if !reflect.DeepEqual(ids(b), []int{0x300, 0x200, 0x250, 0x403, 0x405}) || b.Tracks[0].Language != "fra" || b.Tracks[2].Language != "" {
 		t.Errorf("tracks: %+v", b.Tracks)
 	}
 	for _, x := range b.Tracks {
@@ -46,7 +46,7 @@ func TestTracksComeInTheOrderOfThePMTWithTheirLanguages(t *testing.T) {
 		got = append(got, s.Name+" "+s.Language+" "+s.Why)
 	}
 	want := []string{"AAC fra ", "H.264  ", "AAC  ", "teletext deu not supported", "MPEG-2 video  not supported", "Opus  not supported",
-		"E-AC-3  not supported", "unknown  not supported", "H.264  the PID is listed twice", "HEVC  not supported", "H.264  a reserved PID"}
+		"E-AC-3  ", "unknown  not supported", "H.264  the PID is listed twice", "H.265  ", "H.264  a reserved PID"}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("streams: %q", got)
 	}

@@ -16,13 +16,11 @@ type track struct {
 	es   *elementary
 	seen media.Ticks // the last timestamp
 	held int         // bytes of unfinished units
-	mute bool        // nobody knows of it yet, see sniff.go
+
+	announced string // what the PMT calls it
 }
 
 func (t *track) lose(r reason, n int) {
-	if t.mute {
-		return
-	}
 	t.d.count(r, n)
 	t.d.push(media.Lost{Track: t.ID, At: t.seen, Reason: r.String(), Count: n})
 }
@@ -31,9 +29,6 @@ func (t *track) lose(r reason, n int) {
 func (t *track) describe(parameters [][]byte) {
 	if slices.EqualFunc(t.Parameters, parameters, bytes.Equal) {
 		return
-	}
-	if t.mute {
-		t.d.reveal(t)
 	}
 	t.Parameters = parameters
 	t.d.announce()

@@ -206,4 +206,12 @@ func (f *feed) Stats() ingest.Stats {
 	return s
 }
 
+// Renew listens on at the same socket, for whoever sends: what comes until Next is called waits in the kernel.
+func (f *feed) Renew() (ingest.Feed, error) {
+	return &feed{
+		conn: f.conn, reader: f.reader, config: f.config, messages: f.messages, overflow: f.overflow,
+		demux: mpegts.New(mpegts.Options{Program: f.config.Program}), errors: map[string]uint64{},
+	}, nil
+}
+
 func (f *feed) Close() error { return f.conn.Close() }

@@ -295,6 +295,26 @@ func TestNextEndsWithItsContextAndGoesOnWithAnother(t *testing.T) {
 	}
 }
 
+func TestARenewedFeedMissedNothingAndBeginsAnew(t *testing.T) {
+	old := open(t, loopback())
+	send(t, old.LocalAddr(), datagrams(theClip(t)))
+	same(t, rest(t, old), straight(theClip(t)))
+	ctx, silent := context.WithCancelCause(t.Context())
+	silent(ingest.ErrSilent)
+	if _, err := old.Next(ctx); !errors.Is(err, ingest.ErrSilent) {
+		t.Fatal(err)
+	}
+	send(t, old.LocalAddr(), datagrams(theClip(t))) // another sender, while nobody reads
+	fresh, err := old.Renew()
+	if err != nil {
+		t.Fatal(err)
+	}
+	same(t, rest(t, fresh.(*feed)), straight(theClip(t)))
+	if n := fresh.Stats().Bytes; n != uint64(len(theClip(t))) {
+		t.Errorf("counted %d bytes, want those since it was renewed", n)
+	}
+}
+
 func TestAnAddressInUseIsRefused(t *testing.T) {
 	f := open(t, loopback())
 	c := loopback()

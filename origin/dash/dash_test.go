@@ -199,9 +199,10 @@ func TestWhatASetSays(t *testing.T) {
 	k.renditions = []string{"v1080", "v720", "v576", "a-fr", "a-fr-2", "a-en"}
 	x := air(k)
 	rs := x.Generations[0].Renditions
-	rs[2].Width, rs[2].Height, rs[2].SAR, rs[2].Codec = 720, 576, [2]int{16, 15}, "hvc1.1.6.L93"
+	rs[2].Width, rs[2].Height, rs[2].SAR, rs[2].Codec = 720, 576, [2]int{16, 15}, "hvc1.2.4.L93"
+	rs[2].Range, rs[2].Colour = "HLG", [3]int{9, 18, 9}
 	rs[1].FrameRate = timeline.Seconds(30000, 1001)
-	rs[4].Language, rs[4].Channels = "fr", 8
+	rs[4].Language, rs[4].Channels, rs[4].Codec, rs[4].JOC = "fr", 8, "ec-3", 16
 	rs[5].Language, rs[5].Channels = `"><&`+"\x01", 0
 	b := manifest(t, with(x, "v1080", x.Shape.First.S0, dependent), open, quarter)
 	for _, want := range []string{
@@ -211,7 +212,9 @@ func TestWhatASetSays(t *testing.T) {
 		`width="720" height="576" frameRate="25" sar="16:15"`,
 		`<AdaptationSet id="3" contentType="audio" mimeType="audio/mp4" lang="fr" `,
 		`<AdaptationSet id="4" contentType="audio" mimeType="audio/mp4" lang="fr" `,
-		`audio_channel_configuration:2011" value="7"/>` + "\n" + `<Role schemeIdUri="urn:mpeg:dash:role:2011" value="alternate"/>`,
+		`audio_channel_configuration:2011" value="7"/>` + "\n" + `<SupplementalProperty schemeIdUri="tag:dolby.com,2018:dash:EC3_ExtensionType:2018" value="JOC"/>` + "\n" +
+			`<SupplementalProperty schemeIdUri="tag:dolby.com,2018:dash:EC3_ExtensionComplexityIndex:2018" value="16"/>` + "\n" + `<Role schemeIdUri="urn:mpeg:dash:role:2011" value="alternate"/>`,
+		`<SupplementalProperty schemeIdUri="urn:mpeg:mpegB:cicp:TransferCharacteristics" value="18"/>`,
 		`lang="&quot;&gt;&lt;&amp;" segmentAlignment="true" startWithSAP="1">` + "\n<Role",
 	} {
 		if !strings.Contains(b, want) {

@@ -1,6 +1,7 @@
 package dash
 
 import (
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -51,7 +52,7 @@ func coding(r *timeline.Rendition) string {
 		return r.ID
 	}
 	entry, _, _ := strings.Cut(r.Codec, ".")
-	return "video " + entry + " " + r.Range
+	return fmt.Sprint("video ", entry, r.Range, r.Colour)
 }
 
 func (x *writer) set(p *period, s set) {
@@ -70,6 +71,15 @@ func (x *writer) set(p *period, s set) {
 	x.text(">\n")
 	if !first.IsVideo() {
 		x.scheme("AudioChannelConfiguration", "urn:mpeg:dash:23003:3:audio_channel_configuration:2011", channels(first.Channels))
+	}
+	if first.JOC > 0 { // ETSI TS 103 420, D.2
+		x.scheme("SupplementalProperty", "tag:dolby.com,2018:dash:EC3_ExtensionType:2018", "JOC")
+		x.scheme("SupplementalProperty", "tag:dolby.com,2018:dash:EC3_ExtensionComplexityIndex:2018", strconv.Itoa(first.JOC))
+	}
+	for i, what := range [...]string{"ColourPrimaries", "TransferCharacteristics", "MatrixCoefficients"} {
+		if v := first.Colour[i]; v > 0 { // ISO/IEC 23001-8; a hint: a player that does not know it plays on
+			x.scheme("SupplementalProperty", "urn:mpeg:mpegB:cicp:"+what, strconv.Itoa(v))
+		}
 	}
 	x.scheme("Role", "urn:mpeg:dash:role:2011", s.role)
 	for _, l := range s.lanes {

@@ -281,7 +281,8 @@ v720/index.m3u8
 		name: "two codecs of sound, one language twice, none known once", renditions: []string{"v720", "a-fr", "a-fr-2", "a-und", "a-en"},
 		change: func(rs []timeline.Rendition) {
 			rs[2].Language, rs[3].Language, rs[3].Channels = "fr", "", 0
-			rs[4].Codec, rs[4].Channels, rs[4].Bandwidth, rs[4].Average = "ac-3", 6, 448000, 448000
+			rs[4].Codec, rs[4].Channels, rs[4].Bandwidth, rs[4].Average = "ec-3", 6, 448000, 448000
+			rs[4].JOC = 16
 			rs[0].FrameRate, rs[0].Range = timeline.Seconds(30000, 1001), ""
 		},
 		want: `
@@ -290,10 +291,10 @@ v720/index.m3u8
 #EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID="audio-mp4a.40.2",NAME="fr",LANGUAGE="fr",DEFAULT=YES,AUTOSELECT=YES,CHANNELS="2",URI="a-fr/index.m3u8"
 #EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID="audio-mp4a.40.2",NAME="fr (2)",LANGUAGE="fr",DEFAULT=NO,AUTOSELECT=NO,CHANNELS="2",URI="a-fr-2/index.m3u8"
 #EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID="audio-mp4a.40.2",NAME="Audio 3",DEFAULT=NO,AUTOSELECT=YES,URI="a-und/index.m3u8"
-#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID="audio-ac-3",NAME="en",LANGUAGE="en",DEFAULT=YES,AUTOSELECT=YES,CHANNELS="6",URI="a-en/index.m3u8"
+#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID="audio-ec-3",NAME="en",LANGUAGE="en",DEFAULT=YES,AUTOSELECT=YES,CHANNELS="16/JOC",URI="a-en/index.m3u8"
 #EXT-X-STREAM-INF:BANDWIDTH=3140000,AVERAGE-BANDWIDTH=2628000,CODECS="avc1.640028,mp4a.40.2",RESOLUTION=1280x720,FRAME-RATE=29.970,AUDIO="audio-mp4a.40.2",CLOSED-CAPTIONS=NONE
 v720/index.m3u8
-#EXT-X-STREAM-INF:BANDWIDTH=3448000,AVERAGE-BANDWIDTH=2948000,CODECS="avc1.640028,ac-3",RESOLUTION=1280x720,FRAME-RATE=29.970,AUDIO="audio-ac-3",CLOSED-CAPTIONS=NONE
+#EXT-X-STREAM-INF:BANDWIDTH=3448000,AVERAGE-BANDWIDTH=2948000,CODECS="avc1.640028,ec-3",RESOLUTION=1280x720,FRAME-RATE=29.970,AUDIO="audio-ec-3",CLOSED-CAPTIONS=NONE
 v720/index.m3u8
 #EXT-X-I-FRAME-STREAM-INF:BANDWIDTH=750000,AVERAGE-BANDWIDTH=625000,CODECS="avc1.640028",RESOLUTION=1280x720,URI="v720/iframes.m3u8"
 `,

@@ -108,13 +108,22 @@ func (s *sound) appendMedia(b []byte) []byte {
 		b = append(b, yes(i == 0)...)
 		b = append(b, ",AUTOSELECT="...)
 		b = append(b, yes(r.choose)...)
-		if r.Channels > 0 {
-			b = appendQuoted(b, "CHANNELS", strconv.Itoa(r.Channels))
-		}
+		b = appendQuoted(b, "CHANNELS", channels(r.Rendition))
 		b = appendQuoted(b, "URI", r.ID+"/index.m3u8")
 		b = append(b, '\n')
 	}
 	return b
+}
+
+// channels is CHANNELS (RFC 8216bis, 4.4.6.1): of objects, as many as there may be (Apple, HLS Authoring, 2.14).
+func channels(r timeline.Rendition) string {
+	switch {
+	case r.JOC > 0:
+		return strconv.Itoa(r.JOC) + "/JOC"
+	case r.Channels > 0:
+		return strconv.Itoa(r.Channels)
+	}
+	return ""
 }
 
 func yes(is bool) string {

@@ -22,3 +22,22 @@ func (g Grant) Covers(start, end time.Time) bool {
 func (g Grant) Allows(height int) bool {
 	return g.MaxHeight == 0 || height <= g.MaxHeight
 }
+
+// AllowsAt tells whether a picture of that height may be seen in all of [start, end).
+func (g Grant) AllowsAt(height int, start, end time.Time) bool {
+	return g.Allows(height) && g.Covers(start, end)
+}
+
+// Everything tells whether nothing is hidden.
+func (g Grant) Everything() bool { return g == Grant{} }
+
+// Since is since when pictures of that height have been shown, or hidden, as they are at an instant; zero: always.
+func (g Grant) Since(height int, at time.Time) time.Time {
+	switch {
+	case !g.Allows(height) || at.Before(g.From):
+		return time.Time{}
+	case !g.Until.IsZero() && !at.Before(g.Until):
+		return g.Until
+	}
+	return g.From
+}

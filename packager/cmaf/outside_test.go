@@ -63,13 +63,37 @@ func describe(t *testing.T, trak *mp4.TrakBox) track {
 	case stsd.AvcX != nil:
 		tr.Kind, tr.Codec = media.Video, media.H264
 		tr.Parameters = slices.Concat(stsd.AvcX.AvcC.SPSnalus, stsd.AvcX.AvcC.PPSnalus)
+	case stsd.HvcX != nil:
+		tr.Kind, tr.Codec = media.Video, media.H265
+		for _, a := range stsd.HvcX.HvcC.NaluArrays {
+			tr.Parameters = append(tr.Parameters, a.Nalus[0]) // of the SEI units that ffmpeg puts there too, none is a parameter set
+		}
+		tr.Parameters = tr.Parameters[:3]
+	case stsd.AC3 != nil:
+		tr.Kind, tr.Codec = media.Audio, media.AC3
+		tr.Parameters = [][]byte{body(t, stsd.AC3.Dac3)}
+	case stsd.EC3 != nil:
+		tr.Kind, tr.Codec = media.Audio, media.EAC3
+		tr.Parameters = [][]byte{body(t, stsd.EC3.Dec3)}
+	case stsd.Mp4a != nil && stsd.Mp4a.Esds.DecConfigDescriptor.ObjectType == mp4.ObjectTypeMP3:
+		tr.Kind, tr.Codec = media.Audio, media.MPEGAudio
+		tr.Parameters = [][]byte{{0xff, 0xfb, 0x04, 0}} // layer III, 48 kHz, two channels
 	case stsd.Mp4a != nil:
 		tr.Kind, tr.Codec = media.Audio, media.AAC
 		tr.Parameters = [][]byte{stsd.Mp4a.Esds.DecConfigDescriptor.DecSpecificInfo.DecConfig}
 	default:
-		t.Fatal("the source is neither H.264 nor AAC")
+		t.Fatal("the source is of a coding that this test does not know")
 	}
 	return tr
+}
+
+func body(t *testing.T, box mp4.Box) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	if err := box.Encode(&b); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()[8:]
 }
 
 func (tr *track) take(t *testing.T, f *mp4.Fragment, id uint32, trexs []*mp4.TrexBox) {
@@ -204,6 +228,21 @@ var tests = []struct {
 		name: "HLG of ten bits, Spanish", width: 320, height: 180, sar: "1:1", lang: "spa",
 		args:   []string{"-pix_fmt", "yuv420p10le", "-c:v", "libx264", "-preset", "veryfast", "-g", "50", "-x264-params", "colorprim=bt2020:transfer=arib-std-b67:colormatrix=bt2020nc", "-c:a", "aac", "-ac", "6", "-metadata:s:a:0", "language=spa"},
 		colour: [3]string{"bt2020", "arib-std-b67", "bt2020nc"},
+	},
+	{
+		name: "H.265, HDR10, AC-3", width: 320, height: 180, sar: "1:1", lang: "eng",
+		args: []string{"-pix_fmt", "yuv420p10le", "-c:v", "libx265", "-tag:v", "hvc1", "-preset", "ultrafast", "-g", "25",
+			"-x265-params", "log-level=none:bframes=3:open-gop=1:hdr10=1:colorprim=bt2020:transfer=smpte2084:colormatrix=bt2020nc:max-cll=1000,400",
+			"-c:a", "ac3", "-ac", "6", "-metadata:s:a:0", "language=eng"},
+		colour: [3]string{"bt2020", "smpte2084", "bt2020nc"},
+	},
+	{
+		name: "E-AC-3", width: 320, height: 180, sar: "1:1", lang: "und",
+		args: []string{"-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-c:a", "eac3", "-ac", "6"},
+	},
+	{
+		name: "layer III", width: 320, height: 180, sar: "1:1", lang: "und",
+		args: []string{"-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-c:a", "libmp3lame", "-ac", "2"},
 	},
 }
 

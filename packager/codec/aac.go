@@ -153,9 +153,6 @@ func (r *configReader) extension(a *aac) (err error) {
 }
 
 func (a aac) description() Description {
-	if len(a.config) == 0 {
-		return Description{}
-	}
 	object, channels := typeLC, a.channels
 	switch {
 	case a.ps:

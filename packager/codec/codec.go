@@ -2,7 +2,7 @@
 // segment, and how a language is called.
 //
 //	                ┌─► Describe    ─► Description   "avc1.64001f", 1920 × 1080, 25 frames a second, SDR
-//	media.Track ────┼─► SampleEntry ─► avc1, mp4a    for cmaf.Init
+//	media.Track ────┼─► SampleEntry ─► avc1, mp4a … for cmaf.Init
 //	                └─► Language    ─► "fr", "fra"
 //
 // It is pure: no I/O, no clock, no state. Parameters are hostile input; what they get wrong is a FormatError, what is not done
@@ -11,6 +11,8 @@ package codec
 
 import (
 	"fmt"
+
+	"github.com/Eyevinn/mp4ff/mp4"
 
 	"flambeau/packager/media"
 )
@@ -50,6 +52,7 @@ type Description struct {
 	SBRRate     int // samples a second after spectral band replication; 0: not signalled
 	Channels    int // after parametric stereo, where that is signalled
 	FrameLength int // samples of the core in a frame
+	JOC         int // complexity index of joint object coding (ETSI TS 103 420, 8.3.2); 0: there is none
 }
 
 // Colour is how samples become light, in the code points of ITU-T H.273.
@@ -64,16 +67,50 @@ func (d Description) OutputRate() int { return max(d.SampleRate, d.SBRRate) }
 
 // Describe reads a track's parameters.
 func Describe(t media.Track) (Description, error) {
+	c, err := read(t)
+	if err != nil {
+		return Description{}, err
+	}
+	return c.description(), nil
+}
+
+// SampleEntry is what a track's parameters are in an initialization segment: avc1 with avcC or hvc1 with hvcC, pasp and, where the feed has
+// said it, colr; mp4a with esds, ac-3 with dac3, ec-3 with dec3. Equal parameters give equal boxes: no bit rate, no encoder's name.
+func SampleEntry(t media.Track) (mp4.Box, error) {
+	c, err := read(t)
+	if err != nil {
+		return nil, err
+	}
+	return c.entry(), nil
+}
+
+// coding is what parameters say, in one coding or another.
+type coding interface {
+	description() Description
+	entry() mp4.Box
+}
+
+func read(t media.Track) (coding, error) {
+	type kind struct {
+		media.Kind
+		media.Codec
+	}
 	if !t.Known() {
-		return Description{}, FormatError("none came yet")
+		return nil, FormatError("none came yet")
 	}
-	switch {
-	case t.Codec == media.H264 && t.Kind == media.Video:
-		v, err := readH264(t.Parameters)
-		return v.description(), err
-	case t.Codec == media.AAC && t.Kind == media.Audio:
-		a, err := readAAC(t.Parameters)
-		return a.description(), err
+	switch (kind{t.Kind, t.Codec}) {
+	case kind{media.Video, media.H264}:
+		return readH264(t.Parameters)
+	case kind{media.Video, media.H265}:
+		return readH265(t.Parameters)
+	case kind{media.Audio, media.AAC}:
+		return readAAC(t.Parameters)
+	case kind{media.Audio, media.AC3}:
+		return readAC3(t.Parameters)
+	case kind{media.Audio, media.EAC3}:
+		return readEAC3(t.Parameters)
+	case kind{media.Audio, media.MPEGAudio}:
+		return readMPEGAudio(t.Parameters)
 	}
-	return Description{}, unsupportedf("%v of codec %q", t.Kind, t.Codec)
+	return nil, unsupportedf("%v of codec %q", t.Kind, t.Codec)
 }

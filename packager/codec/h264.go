@@ -6,11 +6,11 @@ import (
 	"github.com/bluenviron/mediacommon/v2/pkg/codecs/h264"
 )
 
-// Limits of what is believed of H.264 parameter sets. Beyond any of them the track is refused with a FormatError.
+// Limits of what is believed of parameter sets of pictures. Beyond any of them the track is refused with a FormatError.
 const (
 	MaxWidth     = 16384        // luma samples
 	MaxHeight    = 16384        //
-	MaxPicture   = 139264 * 256 // luma samples of a frame: MaxFS of level 6.2 (ISO/IEC 14496-10, Table A-1)
+	MaxPicture   = 139264 * 256 // luma samples of a frame: MaxFS of level 6.2 (ISO/IEC 14496-10, Table A-1), MaxLumaPs of H.265's
 	MaxParameter = 4096         // bytes of one set; real ones have a few dozen
 	MaxSPS       = 31           // sets in an avcC: five bits count them (ISO/IEC 14496-15, 5.3.3.1.2)
 	MaxPPS       = 255          // eight bits
@@ -130,9 +130,6 @@ func cropUnit(s h264.SPS) (x, y int64) {
 }
 
 func (a sets) description() Description {
-	if len(a.sps) == 0 {
-		return Description{}
-	}
 	d := Description{
 		Codec:      fmt.Sprintf("avc1.%02x%02x%02x", a.profile, a.compat, a.level),
 		Width:      int(a.width),
@@ -174,11 +171,15 @@ func aspect(v *h264.SPS_VUI) (w, h int) {
 
 // frameRate halves the rate of fields: a frame is two ticks of the clock (ISO/IEC 14496-10, E.2.1, Table E-6).
 func frameRate(t *h264.SPS_TimingInfo) (num, den int64) {
-	if t == nil || t.NumUnitsInTick == 0 || t.TimeScale == 0 {
+	if t == nil {
 		return 0, 0
 	}
-	num, den = int64(t.TimeScale), 2*int64(t.NumUnitsInTick)
-	if num > maxFrameRate*den || den > maxFrameTicks*num {
+	return rate(int64(t.TimeScale), 2*int64(t.NumUnitsInTick))
+}
+
+// rate is a frame rate in lowest terms, if it is one that can be.
+func rate(num, den int64) (int64, int64) {
+	if num <= 0 || den <= 0 || num > maxFrameRate*den || den > maxFrameTicks*num {
 		return 0, 0
 	}
 	g := gcd(num, den)

@@ -34,8 +34,12 @@ func (k Kind) String() string {
 type Codec string
 
 const (
-	H264 Codec = "h264" // ISO/IEC 14496-10
-	AAC  Codec = "aac"  // ISO/IEC 14496-3
+	H264      Codec = "h264" // ISO/IEC 14496-10
+	H265      Codec = "h265" // ISO/IEC 23008-2
+	AAC       Codec = "aac"  // ISO/IEC 14496-3
+	AC3       Codec = "ac3"  // ETSI TS 102 366
+	EAC3      Codec = "eac3" // ETSI TS 102 366, annex E
+	MPEGAudio Codec = "mpga" // ISO/IEC 11172-3 and 13818-3, layers I to III
 )
 
 // Track is one elementary stream of a feed.
@@ -50,7 +54,12 @@ type Track struct {
 	//
 	//	H264  every sequence parameter set, then every picture parameter set, each by rising id; NAL units without
 	//	      start code or length
+	//	H265  every video, then every sequence, then every picture parameter set, likewise
 	//	AAC   one AudioSpecificConfig (ISO/IEC 14496-3, 1.6.2.1)
+	//	AC3   what an AC3SpecificBox holds (ETSI TS 102 366, F.4)
+	//	EAC3  what an EC3SpecificBox holds (F.6), data_rate being 0
+	//	MPEGAudio  a frame header without what may change: error protection absent, bit rate, padding, private bit and all
+	//	      behind mode 0, mode 0 for any of two channels
 	//
 	// Empty: the feed has announced the track, and nothing decodable has come yet.
 	Parameters [][]byte
@@ -75,7 +84,7 @@ type Sample struct {
 	Track int   // Track.ID
 	PTS   Ticks // presentation time
 	DTS   Ticks // decoding time; equal to PTS where a feed gives none
-	Key   bool  // decoding can start here. Video: IDR, or a recovery point where a feed has no IDR. Audio: always
+	Key   bool  // decoding can start here. Video: IDR, CRA, BLA, or a recovery point where a feed has no IDR. Audio: always
 
 	// Damaged: bytes of this access unit are known to be missing.
 	Damaged bool
@@ -84,7 +93,11 @@ type Sample struct {
 	//
 	//	H264  NAL units, each after its length in four bytes (ISO/IEC 14496-15, 5.3.2), without parameter sets,
 	//	      access unit delimiters, filler and end-of-sequence units
+	//	H265  the same, of the base layer
 	//	AAC   one raw_data_block, without ADTS header
+	//	AC3   one syncframe
+	//	EAC3  the syncframes of all substreams over six blocks (F.5)
+	//	MPEGAudio  one frame with its header
 	Data []byte
 
 	// Arrived is when the worker had it: wall clock and monotonic reading of the worker's own clock; for a paced

@@ -107,3 +107,7 @@ type anyone struct{}
 
 func (anyone) Covers(start, end time.Time) bool { return true }
 func (anyone) Allows(height int) bool           { return true }
+func (anyone) Everything() bool                 { return true }
+
+func (anyone) AllowsAt(height int, start, end time.Time) bool    { return true }
+func (anyone) Since(height int, at time.Time) (always time.Time) { return always }

@@ -10,7 +10,7 @@ import (
 
 // Index is what a root or a page says: lines of text, one thing a line, in an order that is part of the format.
 //
-//	flambeau-index 1
+//	flambeau-index 2
 //	channel curling-a
 //	worker a
 //	written 1771234567890

@@ -11,7 +11,7 @@ import (
 )
 
 var shape = Shape{
-	Format: 1, Channel: "c", Slot: Seconds(2, 1), TargetDuration: 2, Part: Seconds(12, 25), Interval: Seconds(2, 1), Reference: "v360",
+	Format: Format, Channel: "c", Slot: Seconds(2, 1), TargetDuration: 2, Part: Seconds(12, 25), Interval: Seconds(2, 1), Reference: "v360",
 	First: Generation{Timescale: 90000, T0: 90000 * 1_770_000_000, S0: 885_000_000, Why: "start", Renditions: []Rendition{
 		{ID: "v360", Kind: "video", Timescale: 90000, SourceTimescale: 90000}, {ID: "a-en", Kind: "audio", Timescale: 48000, SourceTimescale: 90000}}},
 }
@@ -35,7 +35,7 @@ func drawTimeline(t *rapid.T) Timeline {
 	}
 	if rapid.Bool().Draw(t, "second generation") {
 		g := shape.First
-		g.Number, g.S0, g.Input = 1, 15, rapid.SampledFrom([]string{"a", "b"}).Draw(t, "input")
+		g.Number, g.S0, g.Why = 1, 15, rapid.SampledFrom([]string{"jump", "silence"}).Draw(t, "why")
 		tl = tl.With(g)
 	}
 	return tl
@@ -140,7 +140,7 @@ func TestAnIndexThatIsWrongIsRefusedByItsLine(t *testing.T) {
 	}
 	for name, bad := range map[string]string{
 		"cut short":       good[:len(good)-3],
-		"other format":    "flambeau-index 2\n",
+		"other format":    "flambeau-index 1\n",
 		"no header":       "channel c\n",
 		"negative slot":   good + "row v1 -7 0 0 0 0 - - 0 -\n",
 		"name with slash": good + "row ../v1 7 0 0 0 0 - - 0 -\n",

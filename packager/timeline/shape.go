@@ -8,7 +8,7 @@ import (
 )
 
 // Format is the version of everything that FORMAT.md describes.
-const Format = 1
+const Format = 2
 
 // Shape is what the first worker of a channel decides for its whole life.
 type Shape struct {
@@ -28,7 +28,6 @@ func (s Shape) Regular() bool { return !s.Interval.IsZero() }
 // Generation is one stretch of one clock, one track set, one language set and one initialization segment per rendition.
 type Generation struct {
 	Number     int         `json:"number"`
-	Input      string      `json:"input"`     // what was pulled, without secrets
 	T0         int64       `json:"t0"`        // media time of its first reference frame since 1970, in ticks of Timescale
 	Timescale  uint32      `json:"timescale"` // of the reference rendition
 	S0         int64       `json:"s0"`        // its first slot
@@ -51,8 +50,10 @@ type Rendition struct {
 	SAR        [2]int   `json:"sar,omitzero"`        // shape of a sample, horizontal to vertical; 0:0 unknown
 	FrameRate  Rational `json:"frame_rate,omitzero"` // frames a second
 	Range      string   `json:"video_range,omitempty"`
+	Colour     [3]int   `json:"colour,omitzero"` // primaries, transfer, matrix by ITU-T H.273; 0:0:0 unknown
 	SampleRate int      `json:"sample_rate,omitempty"`
 	Channels   int      `json:"channels,omitempty"`
+	JOC        int      `json:"joc,omitempty"` // complexity index of joint object coding; 0: there is none
 
 	// Bandwidth is the peak over any slot, Average the mean, bits a second; from the first media of the generation or the
 	// configuration, never measured later: manifests must not depend on who looked when.

@@ -30,8 +30,12 @@ var (
 
 // Sight is what one viewer may see; rights.Grant is one.
 type Sight interface {
-	Covers(start, end time.Time) bool // all of [start, end) of media time
-	Allows(height int) bool           // pictures of that height; sound has height 0
+	Everything() bool                               // nothing is hidden
+	Covers(start, end time.Time) bool               // all of [start, end) of media time, in some rendition
+	Allows(height int) bool                         // pictures of that height, at some time; sound has height 0
+	AllowsAt(height int, start, end time.Time) bool // both
+	// Since is since when pictures of that height have been shown, or hidden, as they are at an instant; zero: always.
+	Since(height int, at time.Time) time.Time
 }
 
 // Window is the slots of a live manifest, one viewer's. It is a function of the timeline alone.
@@ -41,6 +45,7 @@ type Window struct {
 
 	t     *Timeline // never changes
 	sight Sight
+	all   bool  // sight hides nothing
 	spine []Row // of the reference, First to Last
 }
 
@@ -71,7 +76,7 @@ func (t Timeline) Window(d time.Duration, see Sight) (Window, error) {
 	if len(known) == 0 {
 		return Window{}, ErrEmpty
 	}
-	w := Window{t: &t, sight: see, Edge: t.reference(&known[len(known)-1])}
+	w := Window{t: &t, sight: see, all: see.Everything(), Edge: t.reference(&known[len(known)-1])}
 	shown := w.seen(w.last(known, d))
 	if len(shown) == 0 {
 		return Window{}, ErrEmpty
@@ -112,33 +117,39 @@ func (w Window) last(known []Row, d time.Duration) []Row {
 	return known[i:]
 }
 
-// seen is the first run of rows that the viewer may see.
+// seen is from the first to the last row that the viewer may see. What is hidden between them is listed as a gap: numbers do not skip.
 func (w Window) seen(rows []Row) []Row {
-	hidden := func(r Row) bool { return !w.t.sees(w.sight, &r) }
-	first := slices.IndexFunc(rows, func(r Row) bool { return !hidden(r) })
-	if first < 0 {
-		return nil
+	for len(rows) > 0 && !w.t.sees(w.sight, &rows[0]) {
+		rows = rows[1:]
 	}
-	rows = rows[first:]
-	if end := slices.IndexFunc(rows, hidden); end >= 0 {
-		rows = rows[:end]
+	for len(rows) > 0 && !w.t.sees(w.sight, &rows[len(rows)-1]) {
+		rows = rows[:len(rows)-1]
 	}
 	return rows
 }
 
-// Sees tells whether a viewer may see a slot, in any rendition: its times in the reference decide, since the cut is everybody's.
+// Sees tells whether a viewer may see a slot of pictures of that height: its times in the reference decide, since the cut is everybody's.
 // Deciding by each rendition's own times would part sound, which ends up to a frame later, from the last picture of a grant.
-func (t Timeline) Sees(see Sight, slot int64) bool {
+func (t Timeline) Sees(see Sight, height int, slot int64) bool {
 	r, ok := t.Row(t.Shape.Reference, slot)
 	if _, known := t.Generation(r.Generation); !ok || !known {
 		return false
 	}
-	return t.sees(see, &r)
+	start, end := t.span(&r)
+	return see.AllowsAt(height, start, end)
 }
 
 func (t *Timeline) sees(see Sight, r *Row) bool {
+	if see.Everything() {
+		return true
+	}
+	return see.Covers(t.span(r))
+}
+
+// span is when a row of the reference is.
+func (t *Timeline) span(r *Row) (start, end time.Time) {
 	e := t.reference(r)
-	return see.Covers(UTC(e.Start, e.Timescale), UTC(e.End(), e.Timescale))
+	return UTC(e.Start, e.Timescale), UTC(e.End(), e.Timescale)
 }
 
 // reference is the entry of a row of the reference whose generation is known. A tombstone that does not say how long it is lasts
@@ -216,12 +227,21 @@ func (w Window) List(rendition string) ([]Entry, error) {
 		if len(rows) == 0 || rows[0].Slot != e.Slot {
 			break
 		}
-		if r := &rows[0]; r.has(e.Generation) {
+		if r := &rows[0]; r.has(e.Generation) && w.shows(&w.spine[i], here) {
 			e.Row, e.Start, e.Duration, e.Timescale = r, r.Start, w.ends(r, &w.spine[i], here)-r.Start, here.Timescale
 		}
 		list = append(list, e)
 	}
 	return list, nil
+}
+
+// shows tells whether the viewer may see a rendition in a slot, by the slot's row of the reference.
+func (w Window) shows(spine *Row, here *Rendition) bool {
+	if w.all {
+		return true
+	}
+	start, end := w.t.span(spine)
+	return w.sight.AllowsAt(here.Height, start, end)
 }
 
 // since is a rendition's rows from a slot on.
@@ -247,7 +267,11 @@ func (w Window) rendition(g *Generation, id string) *Rendition {
 func (w Window) Stretch(rendition string, slot int64) int64 {
 	row, ok := w.t.Row(w.t.Shape.Reference, slot)
 	g := w.t.record(row.Generation)
-	if !ok || g == nil || w.rendition(g, rendition) == nil {
+	if !ok || g == nil {
+		return slot
+	}
+	here := w.rendition(g, rendition)
+	if here == nil {
 		return slot
 	}
 	rows := w.t.Line(rendition)
@@ -255,10 +279,26 @@ func (w Window) Stretch(rendition string, slot int64) int64 {
 	media := i < len(rows) && rows[i].Slot == slot && rows[i].has(g)
 	for i--; i >= 0 && rows[i].Slot >= g.S0; i-- {
 		if rows[i].has(g) != media {
-			return rows[i].Slot + 1
+			return max(rows[i].Slot+1, w.turned(g, here, &row))
 		}
 	}
-	return g.S0
+	return max(g.S0, w.turned(g, here, &row))
+}
+
+// turned is the slot in which what the viewer sees became what it is at a row of the reference. It is told from times alone: rows are forgotten,
+// and what a Period is called must not depend on them.
+func (w Window) turned(g *Generation, here *Rendition, spine *Row) int64 {
+	if w.all {
+		return g.S0
+	}
+	start, _ := w.t.span(spine)
+	since := w.sight.Since(here.Height, start)
+	if since.IsZero() {
+		return g.S0
+	}
+	l := w.t.Shape.Slot
+	ticks := Rescale(since.UnixMicro(), 1_000_000, g.Timescale) - g.T0
+	return min(spine.Slot, g.S0+ticks*l.Den/(l.Num*int64(g.Timescale)))
 }
 
 // Oldest is the oldest slot on which the window's manifests lean: t.Since of it, or of anything older, changes none of them. It is the
@@ -283,7 +323,7 @@ func (w Window) Ends(rendition string, slot int64) (int64, bool) {
 		return 0, false
 	}
 	here := w.rendition(g, rendition)
-	if here == nil {
+	if here == nil || !w.shows(&spine, here) {
 		return 0, false
 	}
 	return w.ends(&r, &spine, here), true

@@ -15,7 +15,7 @@ import (
 
 var open = rights.Open()
 
-func window(t *testing.T, x timeline.Timeline, d time.Duration, g rights.Grant) timeline.Window {
+func window(t *testing.T, x timeline.Timeline, d time.Duration, g timeline.Sight) timeline.Window {
 	t.Helper()
 	w, err := x.Window(d, g)
 	if err != nil {
@@ -100,12 +100,82 @@ func TestAGrantShowsWholeSlotsOfItsSpan(t *testing.T) {
 		t.Errorf("sound lists %d slots, error %v", len(list), err)
 	}
 	for slot, sees := range map[int64]bool{s0 + 2: false, s0 + 3: true, s0 + 6: true, s0 + 7: false, s0 + 10: false} {
-		if x.Sees(g, slot) != sees {
+		if x.Sees(g, 0, slot) != sees {
 			t.Errorf("slot %d: sees %v", slot-s0, !sees)
 		}
 	}
 	if _, err := x.Window(time.Hour, rights.Grant{From: at(s0 + 100)}); !errors.Is(err, timeline.ErrEmpty) {
 		t.Errorf("a grant that has not begun: error %v", err)
+	}
+}
+
+// blackout hides a stretch of media time from a viewer, and pictures above 720 lines for as long before it.
+type blackout struct{ from, until time.Time }
+
+func (b blackout) Everything() bool           { return false }
+func (b blackout) Allows(height int) bool     { return true }
+func (b blackout) half() time.Time            { return b.from.Add(b.from.Sub(b.until)) }
+func (b blackout) Covers(s, e time.Time) bool { return b.AllowsAt(0, s, e) }
+func (b blackout) AllowsAt(height int, s, e time.Time) bool {
+	from := b.from
+	if height > 720 {
+		from = b.half()
+	}
+	return !e.After(from) || !s.Before(b.until)
+}
+
+func (b blackout) Since(height int, at time.Time) (since time.Time) {
+	turns := []time.Time{b.from, b.until}
+	if height > 720 {
+		turns[0] = b.half()
+	}
+	for _, t := range turns {
+		if !at.Before(t) {
+			since = t
+		}
+	}
+	return since
+}
+
+// TestABlackoutIsAGapToWhomItIsOne: numbers go on over it, and what a Period behind it is called does not change when it is long ago.
+func TestABlackoutIsAGapToWhomItIsOne(t *testing.T) {
+	x := air(p25, p25)
+	s0 := x.Shape.First.S0
+	at := func(slot int64) time.Time { return timeline.UTC(t0+(slot-s0)*180000, 90000) }
+	see := blackout{at(s0 + 4), at(s0 + 7)}
+	w := window(t, x, time.Hour, see)
+	for id, want := range map[string]string{
+		"v1080": "#......#############", "v720": "####...#############", "a-fr": "####...#############",
+	} {
+		list, err := w.List(id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := ""
+		for _, e := range list {
+			got += map[bool]string{true: ".", false: "#"}[e.Row == nil]
+		}
+		if got != want {
+			t.Errorf("%s: %s, want %s", id, got, want)
+		}
+	}
+	if w := window(t, until(until(until(x, s0+6, "v1080"), s0+6, "v720"), s0+6, "a-fr"), time.Hour, see); w.Last != s0+3 {
+		t.Errorf("while it lasts slot %d is listed, want none after %d", w.Last-s0, 3)
+	}
+	for id, want := range map[string]int64{"v1080": 7, "v720": 7, "a-fr": 7} {
+		whole, late := window(t, x, time.Hour, see), window(t, x.Since(s0+8), time.Hour, see)
+		if a, b := whole.Stretch(id, s0+9), late.Stretch(id, s0+9); a != s0+want || b != a {
+			t.Errorf("%s: what goes on in slot 9 began in %d, and in %d once it is long ago, want %d", id, a-s0, b-s0, want)
+		}
+	}
+	if got := w.Stretch("v1080", s0+2); got != s0+1 {
+		t.Errorf("the hidden picture began to be so in slot %d, want 1", got-s0)
+	}
+	if _, ok := w.Ends("v720", s0+5); ok {
+		t.Error("a slot that is hidden has an end")
+	}
+	if x.Sees(see, 0, s0+4) || !x.Sees(see, 720, s0+3) || x.Sees(see, 1080, s0+3) {
+		t.Error("a slot is seen otherwise than it is listed")
 	}
 }
 

@@ -90,7 +90,7 @@ func (l *leg) live(ctx context.Context, store storage.Store, me *life) error {
 	if err != nil {
 		return tryAgain{err}
 	}
-	machine := packager.NewChannel(packager.Config{Channel: worldChannel, Worker: l.name, Input: "air", Segment: l.w.segment, Part: 500 * time.Millisecond}, p.Past())
+	machine := packager.NewChannel(packager.Config{Channel: worldChannel, Worker: l.name, Segment: l.w.segment, Part: 500 * time.Millisecond}, p.Past())
 	events := make(chan media.Event, eventQueue)
 	pull, stop := context.WithCancel(ctx)
 	defer stop()

@@ -17,16 +17,44 @@ const (
 	idrPatience = 64
 )
 
-// h264Parser makes access units out of an H.264 byte stream (ISO/IEC 14496-10, annex B and 7.4.1.2.3). Two fields of one
-// frame are one sample (ISO/IEC 14496-15).
+// syntax is what one coding of pictures says where. The next coding is one type that has it, and a line in the table of stream.go.
+type syntax interface {
+	class(nal []byte) nalClass
+	sps(nal []byte) (*sps, bool)
+	pps(nal []byte) (*pps, bool)
+	// slice reads a slice header. Where its parameter sets have not come, only the front of it is known. last is the one before it.
+	slice(sets *parameterSets, last *sliceHeader, nal []byte) (sliceHeader, bool)
+	// recovers tells whether a NAL unit that may say so says that decoding can begin with the picture behind it.
+	recovers(nal []byte) bool
+}
+
+// nalClass is what a NAL unit is to an access unit.
+type nalClass uint8
+
+const (
+	nalBroken    nalClass = iota // forbidden_zero_bit
+	nalPicture                   // a slice of the picture
+	nalDelimiter                 // an access unit begins
+	nalVideo                     // parameter sets
+	nalSequence                  //
+	nalPictureSet
+	nalMessage // SEI that stands before the picture
+	nalFront   // whatever else stands before the picture
+	nalBehind  // belongs to what it stands behind
+	nalUseless // not wanted in a CMAF track
+)
+
+// videoParser makes access units out of a byte stream of NAL units (ISO/IEC 14496-10, annex B and 7.4.1.2.3; ISO/IEC 23008-2, annex B and
+// 7.4.2.4.4). Two fields of one frame are one sample in H.264 (ISO/IEC 14496-15), not in H.265.
 //
 //	raw   … slice│AUD SEI slice slice│AUD SEI slic
 //	             └ cur               └ next       └ the NAL unit in progress
 //
 // A NAL unit that can only stand in front of a picture opens next; the slice that follows decides whether another frame has
 // begun, and cur is finished. An access unit delimiter decides at once, where cur is no first field.
-type h264Parser struct {
+type videoParser struct {
 	*track
+	syntax
 	parameterSets
 	m       marks
 	raw     []byte // from the first byte that is still needed
@@ -69,15 +97,17 @@ type frame struct {
 // nal is raw[start:end].
 type nal struct{ start, end int }
 
-func newH264(t *track) parser {
-	return &h264Parser{track: t, open: -1, holed: true, noIDR: true, unit: 1}
+func videoOf(s syntax) func(*track) parser {
+	return func(t *track) parser {
+		return &videoParser{track: t, syntax: s, open: -1, holed: true, noIDR: true, unit: 1}
+	}
 }
 
 var startCode = []byte{0, 0, 1}
 
-func (h *h264Parser) start(s stamp) { h.m.start(s) }
+func (h *videoParser) start(s stamp) { h.m.start(s) }
 
-func (h *h264Parser) write(p []byte) {
+func (h *videoParser) write(p []byte) {
 	h.m.total += int64(len(p))
 	if !h.hold(len(h.raw) + len(p)) {
 		h.overflow()
@@ -100,7 +130,7 @@ func (h *h264Parser) write(p []byte) {
 }
 
 // compact throws away what is done with.
-func (h *h264Parser) compact() {
+func (h *videoParser) compact() {
 	if h.open < 0 { // garbage: only what may be the front of a start code is kept
 		n := max(h.tail, len(h.raw)-2)
 		h.raw = append(h.raw[:h.tail], h.raw[n:]...)
@@ -117,7 +147,7 @@ func (h *h264Parser) compact() {
 	}
 }
 
-func (h *h264Parser) shift(n int) {
+func (h *videoParser) shift(n int) {
 	h.raw = h.raw[:copy(h.raw, h.raw[n:])]
 	h.tail, h.scanned = h.tail-n, max(0, h.scanned-n)
 	if h.open >= 0 {
@@ -136,7 +166,7 @@ func (h *h264Parser) shift(n int) {
 }
 
 // overflow drops the unit in progress.
-func (h *h264Parser) overflow() {
+func (h *videoParser) overflow() {
 	h.lose(tooBig, 1)
 	h.cur.reset()
 	h.next.reset()
@@ -146,7 +176,7 @@ func (h *h264Parser) overflow() {
 }
 
 // close ends the NAL unit in progress. A broken one lacks its end.
-func (h *h264Parser) close(end int, broken bool) {
+func (h *videoParser) close(end int, broken bool) {
 	if h.open < 0 {
 		return
 	}
@@ -160,48 +190,38 @@ func (h *h264Parser) close(end int, broken bool) {
 	}
 }
 
-// take decides what a NAL unit belongs to (ISO/IEC 14496-10, 7.4.1.2.3).
-func (h *h264Parser) take(n nal, broken bool) {
+// take decides what a NAL unit belongs to (ISO/IEC 14496-10, 7.4.1.2.3; ISO/IEC 23008-2, 7.4.2.4.4).
+func (h *videoParser) take(n nal, broken bool) {
 	b := h.raw[n.start:n.end]
-	if b[0]&0x80 != 0 { // forbidden_zero_bit
+	class := h.class(b)
+	if class == nalBroken {
 		h.lose(badSyntax, 1)
 		h.target().hurt()
 		return
 	}
 	h.forsake()
-	switch kind := b[0] & 0x1f; {
-	case kind == nalSlice, kind == nalPartA, kind == nalIDR:
-		h.slice(n, b, broken)
-	case kind == nalAUD:
+	switch class {
+	case nalPicture:
+		h.takeSlice(n, b, broken)
+	case nalDelimiter:
 		h.delimiter()
-	case kind == nalSPS, kind == nalPPS:
-		f := h.opening()
-		f.begin(h)
-		if broken {
-			return
+	case nalVideo, nalSequence, nalPictureSet:
+		h.opening().begin(h)
+		if !broken && !h.takeSet(class, b, h.syntax, h.unit) {
+			h.lose(badParameters, 1)
 		}
-		if kind == nalSPS {
-			h.takeSPS(b)
-		} else {
-			h.takePPS(b)
-		}
-	case kind == nalSEI:
+	case nalMessage, nalFront:
 		f := h.opening()
 		f.begin(h)
-		f.recovery = f.recovery || !broken && recoveryPoint(b)
+		f.recovery = f.recovery || class == nalMessage && !broken && h.recovers(b)
 		f.keep(n)
-	case kind >= nalPrefix && kind <= nalReserved:
-		f := h.opening()
-		f.begin(h)
-		f.keep(n)
-	case kind == nalEndSeq, kind == nalEndStream, kind == nalFiller:
-	default:
+	case nalBehind:
 		h.target().keep(n)
 	}
 }
 
 // target is the frame to which the bytes that come now belong, as far as is known.
-func (h *h264Parser) target() *frame {
+func (h *videoParser) target() *frame {
 	if h.next.begun {
 		return &h.next
 	}
@@ -209,7 +229,7 @@ func (h *h264Parser) target() *frame {
 }
 
 // opening is the frame to which a NAL unit belongs that stands before the slices.
-func (h *h264Parser) opening() *frame {
+func (h *videoParser) opening() *frame {
 	if !h.cur.vcl {
 		return &h.cur
 	}
@@ -221,7 +241,7 @@ func (h *h264Parser) opening() *frame {
 
 // delimiter is an access unit delimiter: what stands before it without a slice belongs to nothing, and what has slices is
 // complete, unless it is a first field.
-func (h *h264Parser) delimiter() {
+func (h *videoParser) delimiter() {
 	f := h.opening()
 	if f.begun {
 		h.discard(f)
@@ -236,7 +256,7 @@ func (h *h264Parser) delimiter() {
 }
 
 // forsake gives up a frame that lost its start, once another PES packet has come.
-func (h *h264Parser) forsake() {
+func (h *videoParser) forsake() {
 	f := h.target()
 	if f.broken && !f.vcl && h.from.serial != 0 && h.from.serial != f.from.serial {
 		h.discard(f)
@@ -244,14 +264,14 @@ func (h *h264Parser) forsake() {
 	}
 }
 
-func (h *h264Parser) discard(f *frame) {
+func (h *videoParser) discard(f *frame) {
 	if f.broken {
 		h.lose(damaged, 1)
 	}
 	f.reset()
 }
 
-func (f *frame) begin(h *h264Parser) {
+func (f *frame) begin(h *videoParser) {
 	if !f.begun {
 		f.begun, f.from = true, h.from
 	}
@@ -275,8 +295,8 @@ func (f *frame) hurt() {
 func (f *frame) reset() { *f = frame{nals: f.nals[:0]} }
 
 // slice is what decides.
-func (h *h264Parser) slice(n nal, b []byte, broken bool) {
-	s, ok := h.parseSlice(b)
+func (h *videoParser) takeSlice(n nal, b []byte, broken bool) {
+	s, ok := h.syntax.slice(&h.parameterSets, &h.cur.last, b)
 	if !ok {
 		if !broken {
 			h.lose(badSyntax, 1)
@@ -312,12 +332,12 @@ func (h *h264Parser) slice(n nal, b []byte, broken bool) {
 }
 
 // same tells whether a slice belongs to the picture before it.
-func (h *h264Parser) same(s *sliceHeader) bool {
+func (h *videoParser) same(s *sliceHeader) bool {
 	again := s.first == 0 && s.redundant == 0 && h.cur.zero
 	return !s.newPicture(&h.cur.last) && !h.next.aud && !again
 }
 
-func (h *h264Parser) pairs(s *sliceHeader) bool {
+func (h *videoParser) pairs(s *sliceHeader) bool {
 	return h.cur.fields == 1 && !h.cur.lone && s.secondField(&h.cur.first)
 }
 
@@ -331,7 +351,7 @@ func (f *frame) absorb(next *frame) {
 }
 
 // picture begins the slices of cur.
-func (h *h264Parser) picture(s *sliceHeader) {
+func (h *videoParser) picture(s *sliceHeader) {
 	f := &h.cur
 	if !f.begun {
 		f.begin0(h, s)
@@ -341,15 +361,15 @@ func (h *h264Parser) picture(s *sliceHeader) {
 	if s.field {
 		h.field(f, s)
 	}
-	if s.known && s.idr {
-		h.activate(h.sps[h.pps[s.pps].sps])
+	if s.known && s.key {
+		h.activate(h.sequences[h.pictures[s.pps].sps], h.unit)
 	}
 	f.sets = h.parameters()
 	f.stamp = h.time(f, s)
 }
 
 // begin0 begins a frame with its first slice.
-func (f *frame) begin0(h *h264Parser, s *sliceHeader) {
+func (f *frame) begin0(h *videoParser, s *sliceHeader) {
 	f.begun, f.from = true, h.from
 	h.unit++
 	f.broken = h.holed && s.first != 0
@@ -357,7 +377,7 @@ func (f *frame) begin0(h *h264Parser, s *sliceHeader) {
 }
 
 // field keeps fields in step: after a loss, a field of the other parity is the second of a frame whose first is missing.
-func (h *h264Parser) field(f *frame, s *sliceHeader) {
+func (h *videoParser) field(f *frame, s *sliceHeader) {
 	f.fields = 1
 	parity := 1
 	if s.bottom {
@@ -370,23 +390,23 @@ func (h *h264Parser) field(f *frame, s *sliceHeader) {
 	f.lone = parity != h.parity
 }
 
-func (h *h264Parser) time(f *frame, s *sliceHeader) stamp {
+func (h *videoParser) time(f *frame, s *sliceHeader) stamp {
 	if t, ok := h.m.claim(f.from); ok {
 		h.times.given(t, s)
 		return t
 	}
 	var set *sps
 	if s.known {
-		set = h.sps[h.pps[s.pps].sps]
+		set = h.sequences[h.pictures[s.pps].sps]
 	}
 	t, _ := h.times.next(s, set)
 	return t
 }
 
 // emit gives a finished frame, or says why there is none.
-func (h *h264Parser) emit(f *frame) {
+func (h *videoParser) emit(f *frame) {
 	defer f.reset()
-	if f.first.idr {
+	if f.first.key {
 		h.sinceIDR, h.noIDR = 0, false
 	} else {
 		h.sinceIDR++
@@ -408,15 +428,15 @@ func (h *h264Parser) emit(f *frame) {
 	}
 }
 
-func (h *h264Parser) key(f *frame) bool {
-	if f.first.idr {
+func (h *videoParser) key(f *frame) bool {
+	if f.first.key {
 		return true
 	}
 	return f.recovery && f.intra && (h.noIDR || h.sinceIDR > idrPatience)
 }
 
 // data is the access unit with lengths instead of start codes.
-func (h *h264Parser) data(f *frame) []byte {
+func (h *videoParser) data(f *frame) []byte {
 	size := 0
 	for _, n := range f.nals {
 		size += 4 + n.end - n.start
@@ -430,7 +450,7 @@ func (h *h264Parser) data(f *frame) []byte {
 }
 
 // gap cuts the NAL unit in progress off: what follows, up to the next start code, may belong to anything.
-func (h *h264Parser) gap() {
+func (h *videoParser) gap() {
 	h.close(len(h.raw), true)
 	h.target().hurt()
 	h.tail = len(h.raw)
@@ -440,7 +460,7 @@ func (h *h264Parser) gap() {
 }
 
 // finish takes the last frame as complete, unless bytes of it are known to be missing.
-func (h *h264Parser) finish() {
+func (h *videoParser) finish() {
 	h.close(len(h.raw), false)
 	if h.cur.damaged && h.cur.vcl {
 		h.cur.broken = true
