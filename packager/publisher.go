@@ -512,8 +512,9 @@ func (p *Publisher) publish(ctx context.Context, batches []*batch) error {
 	return nil
 }
 
-// putBatch puts the objects of a batch: what others lean on first, reference objects in slot order, the rest at once. It returns its
-// segments with the rows that the index now has of them.
+// putBatch puts the objects of a batch: what others lean on first, reference objects in slot order, the rest at once. A loss record is put
+// before what comes after it: a process that is killed leaves no segment behind a hole that nothing names. It returns its segments with the
+// rows that the index now has of them.
 func (p *Publisher) putBatch(ctx context.Context, b *batch) (stored []object, err error) {
 	if err := p.settle(ctx, b); err != nil {
 		return nil, err
@@ -526,7 +527,7 @@ func (p *Publisher) putBatch(ctx context.Context, b *batch) (stored []object, er
 			stored[i], err = p.putObject(ctx, b, o)
 			return err
 		}
-		if o.Kind == other || o.Kind == loss {
+		if o.Kind == other {
 			free.Go(put)
 			continue
 		}
