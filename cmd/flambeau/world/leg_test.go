@@ -185,10 +185,11 @@ func (l *leg) ended(since time.Time) bool {
 
 func (l *leg) end() {
 	me := l.life
+	me.killed = me.killed || me.process.Err() != nil // at its last request
 	me.cut()
 	<-me.done
 	me.ended, l.life = time.Now(), nil
-	if me.err != nil && !me.killed && !me.doomed.Load() {
+	if me.err != nil && !me.killed {
 		l.w.wrong("worker %s failed: %v", l.name, me.err)
 	}
 	l.mu.Lock()
