@@ -31,7 +31,7 @@ test: tools lint
 	$(GO) test -timeout 20m -parallel 3 ./cmd/flambeau # by itself: browsers stall where others take their time
 
 test-long: tools lint
-	FLAMBEAU_TEST_PLAY_SECONDS=300 FLAMBEAU_TEST_HOSTILE_MB=500 FLAMBEAU_TEST_KILLS=20 FLAMBEAU_TEST_OUTAGE_SECONDS=60 FLAMBEAU_TEST_PAIR_SEEDS=1000 FLAMBEAU_TEST_WORLD_SEEDS=190 FLAMBEAU_TEST_PEERS=1 FLAMBEAU_TEST_PAIR_SECONDS=48 FLAMBEAU_TEST_SPOOL_MIB=64 $(GO) test -count 1 -timeout 90m ./...
+	FLAMBEAU_TEST_PLAY_SECONDS=300 FLAMBEAU_TEST_HOSTILE_MB=500 FLAMBEAU_TEST_KILLS=20 FLAMBEAU_TEST_OUTAGE_SECONDS=60 FLAMBEAU_TEST_PAIR_SEEDS=1000 FLAMBEAU_TEST_WORLD_SEEDS=190 FLAMBEAU_TEST_PLANTED=all FLAMBEAU_TEST_PAIR_SECONDS=48 FLAMBEAU_TEST_SPOOL_MIB=64 $(GO) test -count 1 -timeout 90m ./...
 
 # Ten minutes a parser. What is interesting is made small for thirty runs, not for a minute: else a parser of long inputs does nothing else.
 fuzz:

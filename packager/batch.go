@@ -15,7 +15,7 @@ const (
 	record    kind = iota // initialization segment, shape, anchor: what follows leans on it
 	reference             // a slot's entry in the reference rendition: in slot order, for it decides
 	other                 // in any other rendition
-	loss                  // a loss record
+	loss                  // a loss record: it is there before the segment behind the hole that it names
 )
 
 // object is one thing that is put, create-only.

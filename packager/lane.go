@@ -28,6 +28,7 @@ type lane struct {
 	slack   int64  // how far behind a cut a key frame may be and still be the one it means
 	part    int64  // no part is longer
 	usual   int64  // duration of a frame whose successor is not known
+	lasted  int64  // of the last one; 0: none
 	step    int64  // source ticks: two decoding times further apart than this have lost something between them
 	doubt   int64  // its slots up to this one may lack something, or be cut otherwise than by who saw all
 	lastDTS media.Ticks
@@ -174,8 +175,12 @@ func (l *lane) settle(next int64) {
 	l.waiting = nil
 	d := next - t.at
 	if d <= 0 {
-		d = l.usual
+		// As long as the one before it, where that was shorter: a rate that was claimed and is not kept would lay it over the next one.
+		if d = l.usual; l.lasted > 0 {
+			d = min(d, l.lasted)
+		}
 	}
+	l.lasted = d
 	if l.partFor+d > l.part && len(l.samples) > 0 {
 		l.closePart()
 	}

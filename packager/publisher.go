@@ -87,8 +87,8 @@ type Publisher struct {
 	begun   map[timeline.GenerationName]timeline.Generation // own proposals
 }
 
-// openPatience is how long a worker that has something of the channel in its spool waits for the store to say where the channel stands;
-// then it goes on from there.
+// openPatience is how long a worker waits for the store to say where the channel stands. Then it goes on from what it has of the channel in its
+// spool, or fails, and is begun again.
 const openPatience = 10 * time.Second
 
 // openTries is how often it asks a store that answers with an error, openAgain apart at first: an opening takes a request for every generation
@@ -144,9 +144,7 @@ func (p *Publisher) takeUp(ctx context.Context) error {
 	if len(waiting) > 0 {
 		spooled = waiting[len(waiting)-1].Past
 	}
-	octx, cancel := context.WithTimeout(ctx, openPatience)
-	defer cancel()
-	if err := p.openSoon(octx, len(waiting) > 0); err != nil {
+	if err := p.openSoon(ctx, len(waiting) > 0); err != nil {
 		if spooled.Shape == nil || ctx.Err() != nil {
 			p.Close()
 			return err
@@ -178,8 +176,10 @@ func (p *Publisher) otherShape(spooled Past, waiting []*batch) bool {
 	return !sameShape(p.past.Shape, spooled.Shape)
 }
 
-// openSoon opens in a few tries.
+// openSoon opens in a few tries, within openPatience.
 func (p *Publisher) openSoon(ctx context.Context, waiting bool) (err error) {
+	ctx, cancel := context.WithTimeout(ctx, openPatience)
+	defer cancel()
 	for n := range openTries {
 		if err = p.open(ctx, waiting); err == nil || n == openTries-1 {
 			break
@@ -512,8 +512,9 @@ func (p *Publisher) publish(ctx context.Context, batches []*batch) error {
 	return nil
 }
 
-// putBatch puts the objects of a batch: what others lean on first, reference objects in slot order, the rest at once. It returns its
-// segments with the rows that the index now has of them.
+// putBatch puts the objects of a batch: what others lean on first, reference objects in slot order, the rest at once. A loss record is put
+// before what comes after it: a process that is killed leaves no segment behind a hole that nothing names. It returns its segments with the
+// rows that the index now has of them.
 func (p *Publisher) putBatch(ctx context.Context, b *batch) (stored []object, err error) {
 	if err := p.settle(ctx, b); err != nil {
 		return nil, err
@@ -526,7 +527,7 @@ func (p *Publisher) putBatch(ctx context.Context, b *batch) (stored []object, er
 			stored[i], err = p.putObject(ctx, b, o)
 			return err
 		}
-		if o.Kind == other || o.Kind == loss {
+		if o.Kind == other {
 			free.Go(put)
 			continue
 		}

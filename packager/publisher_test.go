@@ -68,6 +68,17 @@ func TestAStartAsksAgain(t *testing.T) {
 	})
 }
 
+// TestAStartGivesUpAStoreThatHangs: one that never answers does not keep a worker for ever from beginning again.
+func TestAStartGivesUpAStoreThatHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		_, err := open(t, &storagetest.Faulty{Store: memory.New(), Decide: func(storagetest.Op) storagetest.Fault { return storagetest.Fault{Hang: true} }}, "a", newCounts())
+		if took := time.Since(began); err == nil || took > 2*openPatience {
+			t.Errorf("%v, after %v", err, took)
+		}
+	})
+}
+
 // now publishes cuts at once, as a batch of their own.
 func (p *Publisher) now(t *testing.T, cuts ...Cut) error {
 	b := p.composer.compose(cuts, time.Now())

@@ -71,10 +71,24 @@ func (w *walk) borders() {
 		if g.S0 < before.S0 || timeline.UTC(g.T0, g.Timescale).Before(timeline.UTC(before.T0, before.Timescale)) {
 			w.find(key, "generation %d begins before generation %d", g.Number, before.Number)
 		}
-		if w.idle(before, g) {
+		if w.idle(before, g) && !w.brief(g) {
 			w.find(key, "generation %d begins for %q, and neither clock nor tracks are others", g.Number, g.Why)
 		}
 	}
+}
+
+// waits is for how long a generation is waited with for a track that makes it another.
+const waits = 3
+
+// brief tells whether a generation ended before that: where the feed ended, what had come was kept at the price of a border.
+func (w *walk) brief(g timeline.Generation) bool {
+	rows := w.tl.Line(w.tl.Shape.Reference)
+	i := len(rows) - 1
+	for i >= 0 && rows[i].Generation > g.Number {
+		i--
+	}
+	r, ok := g.Rendition(w.tl.Shape.Reference)
+	return i >= 0 && ok && rows[i].Generation == g.Number && timeline.Rescale(rows[i].End(), r.Timescale, g.Timescale)-g.T0 <= waits*int64(g.Timescale)
 }
 
 // idle tells whether a generation that says it begins for another clock, or for other tracks, has the same. What begins after a silence may.

@@ -18,8 +18,10 @@ type fault struct {
 // draw deals the next fault.
 func (w *world) draw(l *leg) fault {
 	switch w.dice.IntN(16) {
-	case 0, 1:
+	case 0:
 		return w.kill(l)
+	case 1:
+		return w.killAtPut(l)
 	case 2:
 		return w.kills(l)
 	case 3:
@@ -76,6 +78,33 @@ func (w *world) kill(l *leg) fault {
 	d := w.span()
 	f := fault{name: fmt.Sprintf("kill for %v", d), lasts: d, dark: true, begin: func() { w.moment(); l.kill() }, end: l.start}
 	w.goesOn(&f, d, w.slot()+time.Second) // what was in its memory is gone too
+	w.offClock(&f, l, 1)
+	return f
+}
+
+// killAtPut takes the process away when it has asked for a segment to be put, and starts it again at once.
+func (w *world) killAtPut(l *leg) fault {
+	f := fault{name: "kill in the midst of a put", lasts: 2 * w.slot()}
+	f.begin = func() {
+		me := l.life
+		if me == nil {
+			return
+		}
+		me.doomed.Store(true)
+		var look func()
+		look = func() {
+			switch {
+			case l.life != me:
+			case me.process.Err() == nil:
+				w.later(w.step, look)
+			default:
+				l.kill()
+				l.start()
+			}
+		}
+		look()
+	}
+	w.goesOn(&f, 0, w.slot()+time.Second)
 	w.offClock(&f, l, 1)
 	return f
 }

@@ -49,7 +49,6 @@ type frame struct {
 	dts, pts int64 // of the programme: they go on for ever, whatever the feed's clock does
 	clock    int   // how often the feed's clock has jumped
 	raw      int64 // the decoding time that stands in the feed, 33 bits
-	rogue    bool
 	table    *table
 	picture  int // which parameter sets the pictures have
 }
@@ -108,10 +107,11 @@ type transmitter struct {
 	next    int  // which they have from the next key frame on
 	rogue   bool // the next frame's timestamp is wrong
 	rogueBy int64
+	rogues  map[int64]int64 // all that were, and by how much
 }
 
 func newTransmitter(p programme, dice *rand.Rand) *transmitter {
-	x := &transmitter{programme: p, dice: dice, sounds: make([]int64, len(p.rates)), table: &table{}}
+	x := &transmitter{programme: p, dice: dice, sounds: make([]int64, len(p.rates)), table: &table{}, rogues: map[int64]int64{}}
 	for i, rate := range p.rates {
 		x.table.sounds = append(x.table.sounds, spoken{[]string{"eng", "fra", "deu"}[i%3], rate})
 	}
@@ -140,7 +140,7 @@ func (x *transmitter) until(end time.Duration, out []frame) []frame {
 		f.number, f.picture = x.number, x.sets
 		f.raw = x.start + f.dts + x.shift
 		if x.rogue {
-			f.raw, f.rogue, x.rogue = f.raw+x.rogueBy, true, false
+			f.raw, x.rogue, x.rogues[f.number] = f.raw+x.rogueBy, false, x.rogueBy
 		}
 		f.raw &= wrap - 1
 		out = append(out, f)

@@ -233,6 +233,7 @@ func (w *world) archive() []bool {
 	offs := map[stretch]*float64{}
 	for rendition, keys := range lines {
 		last, end := int64(-1), float64(0)
+		before, of := stored{}, -1
 		for _, key := range keys {
 			frames, row, err := w.read(key)
 			if err != nil {
@@ -262,6 +263,14 @@ func (w *world) archive() []bool {
 					w.wrong("%s: frame %d comes after %d", key, f.number, last)
 				}
 				last = f.number
+				hole := f.pts - before.pts
+				if before.clock != f.clock || of != row.Generation {
+					hole = math.MaxInt64
+				}
+				before, of = f, row.Generation
+				if by := w.onAir.rogues[f.number]; by != 0 && max(by, -by) <= hole {
+					continue // one that is off by less than what is missing before it may be right
+				}
 				if in.clock != f.clock {
 					in.clock = f.clock
 					first = w.stretch(offs, in, key, r, f)

@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 	"unsafe"
@@ -59,6 +60,7 @@ type life struct {
 	stop         chan struct{}      // closed: it is told to drain
 	done         chan struct{}      // closed when it has ended
 	told         bool               // to drain
+	doomed       atomic.Bool        // it is killed at its next put
 	killed       bool               // or did not end its drain in time
 	err          error
 
@@ -182,6 +184,7 @@ func (l *leg) ended(since time.Time) bool {
 
 func (l *leg) end() {
 	me := l.life
+	me.killed = me.killed || me.process.Err() != nil // at its last request
 	me.cut()
 	<-me.done
 	me.ended, l.life = time.Now(), nil
@@ -362,7 +365,7 @@ func (o *trouble) decide(dice *rand.Rand) func(storagetest.Op) storagetest.Fault
 func (w *world) way(l *leg, me *life) storage.Store {
 	seed := l.dice.Uint64()
 	faulty := &storagetest.Faulty{Store: tardy{book{w.truth, w, me}, &l.store, rand.New(rand.NewPCG(seed, 2))}, Decide: l.store.decide(rand.New(rand.NewPCG(seed, 1)))}
-	return lingering{faulty, me, book{w.truth, w, me}, rand.New(rand.NewPCG(seed, 4))}
+	return last{faulty, me, book{w.truth, w, me}, rand.New(rand.NewPCG(seed, 4))}
 }
 
 // eyes is the way to the store of an origin.
@@ -392,38 +395,22 @@ func (s tardy) Put(ctx context.Context, key string, body []byte, how storage.Put
 	}
 }
 
-// lingering does what a killed process had asked for when it is gone: a request is on its way, and nobody can take it back. Not what begins a
-// generation: whoever writes to a store that does such things has a spool, in which the next process finds what was proposed.
-type lingering struct {
+// last is a process's last request, if it is doomed: it takes effect or does not, and nobody is told.
+type last struct {
 	storage.Store
 	me   *life
 	book book
 	dice *rand.Rand
 }
 
-// lingers is how long a request is on its way at most.
-const lingers = 3 * time.Second
-
-func (s lingering) Put(ctx context.Context, key string, body []byte, how storage.Put) (storage.Version, error) {
-	v, err := s.Store.Put(ctx, key, body, how)
-	if err != nil && s.me.process.Err() != nil && s.goesOn(body) {
-		time.AfterFunc(time.Duration(s.dice.Int64N(int64(lingers))), func() { s.book.Put(context.Background(), key, bytes.Clone(body), how) })
+func (s last) Put(ctx context.Context, key string, body []byte, how storage.Put) (storage.Version, error) {
+	if s.me.doomed.Load() && strings.HasPrefix(key, worldChannel+"/seg/") {
+		if s.dice.IntN(2) == 0 {
+			s.book.Put(ctx, key, body, how)
+		}
+		s.me.cut()
 	}
-	return v, err
-}
-
-// goesOn tells whether a body is a segment's, and the slot before it is of the same generation.
-func (s lingering) goesOn(body []byte) bool {
-	row, record, err := packager.CarriedRow(body)
-	if err != nil {
-		return false
-	}
-	before, _, err := storage.ReadAll(context.Background(), s.book.w.truth, timeline.SegmentKey(worldChannel, row.Rendition, row.Slot-1), storage.Get{}, 1<<30)
-	if err != nil {
-		return false
-	}
-	_, other, err := packager.CarriedRow(before)
-	return err == nil && other == record
+	return s.Store.Put(ctx, key, body, how)
 }
 
 // book stands before the store itself, sees what is really done there, and says what must never be.

@@ -193,7 +193,7 @@ func (w *world) turn() {
 	for _, l := range w.legs {
 		l.drain()
 		for since := time.Now(); !l.ended(since); {
-			w.pass(w.step)
+			time.Sleep(w.step)
 		}
 	}
 	time.Sleep(30 * time.Second) // the follower comes round
