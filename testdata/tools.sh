@@ -28,6 +28,7 @@ for command in $commands; do
 	esac
 done
 [ -e /usr/share/fonts/truetype/dejavu/DejaVuSansMono-Bold.ttf ] || need="$need fonts-dejavu-core"
+[ -e /usr/share/zoneinfo/iso3166.tab ] || need="$need tzdata"
 if [ -n "$need" ]; then
 	if [ "$(id -u)" != 0 ]; then
 		echo "not here:$need. As root: apt-get install$need"

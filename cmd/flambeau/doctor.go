@@ -300,15 +300,17 @@ func diskSpeed(dir string) Finding {
 }
 
 func judgeFsync(took time.Duration) Finding {
-	f := Finding{"disk fsync", levelOK, fmt.Sprintf("%s for %s, median of %d", took.Round(10*time.Microsecond), bytesText(fsyncBytes), fsyncRuns), ""}
+	return judgeCost("disk fsync", took, slowFsync, deadFsync, "put the store on a faster disk: each segment waits for two of these")
+}
+
+// judgeCost says what it means that a segment's worth of bytes takes so long.
+func judgeCost(what string, took, slow, dead time.Duration, do string) Finding {
+	f := Finding{what, levelOK, fmt.Sprintf("%s for %s, median of %d", took.Round(10*time.Microsecond), bytesText(fsyncBytes), fsyncRuns), ""}
 	switch {
-	case took > deadFsync:
-		f.Level = levelFail
-	case took > slowFsync:
-		f.Level = levelWarn
-	}
-	if f.Level != levelOK {
-		f.Do = "put the store on a faster disk: each segment waits for two of these"
+	case took > dead:
+		f.Level, f.Do = levelFail, do
+	case took > slow:
+		f.Level, f.Do = levelWarn, do
 	}
 	return f
 }
@@ -323,17 +325,7 @@ func putSpeed(ctx context.Context, s storage.Store) Finding {
 }
 
 func judgePut(took time.Duration) Finding {
-	f := Finding{"store put", levelOK, fmt.Sprintf("%s for %s, median of %d", took.Round(10*time.Microsecond), bytesText(fsyncBytes), fsyncRuns), ""}
-	switch {
-	case took > deadPut:
-		f.Level = levelFail
-	case took > slowPut:
-		f.Level = levelWarn
-	}
-	if f.Level != levelOK {
-		f.Do = "bring the bucket nearer, or give it more bandwidth: each segment waits for one of these"
-	}
-	return f
+	return judgeCost("store put", took, slowPut, deadPut, "bring the bucket nearer, or give it more bandwidth: each segment waits for one of these")
 }
 
 func putCost(ctx context.Context, s storage.Store) (time.Duration, error) {

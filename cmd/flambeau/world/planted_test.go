@@ -23,7 +23,7 @@ type planted struct {
 
 // bugs are what the world has to catch. One that can no longer be planted, its text being another now, has to be written anew.
 var bugs = []planted{
-	{"an index before what it names is put", "packager/publisher.go",
+	{"an index before what it names is put", "packager/putting.go",
 		"	var stored []object\n	for _, b := range batches {\n",
 		"	var stored []object\n	for _, b := range batches {\n		if err := p.settle(ctx, b); err != nil {\n			return err\n		}\n		for _, o := range b.Objects {\n			if o.isSegment() {\n				if err := p.enter(ctx, o); err != nil {\n					return err\n				}\n			}\n		}\n	}\n	if err := p.putRoot(ctx); err != nil {\n		return err\n	}\n	for _, b := range batches {\n",
 		"0", "before it is there"},
@@ -43,13 +43,13 @@ var bugs = []planted{
 	{"a wrap seen as a jump", "packager/standing.go",
 		"	if timescale != 90000 {\n		return 0\n	}\n	return (off", "	if timescale > 0 {\n		return 0\n	}\n	return (off",
 		"25", "generations began, it justifies"},
-	{"a 412 taken for success", "packager/publisher.go",
+	{"a 412 taken for success", "packager/putting.go",
 		"		if err == nil && bytes.Equal(there, body) {\n			return nil\n		}\n		return &DivergenceError{key}", "		_ = there\n		return nil",
 		"0", "is in no index"},
-	{"a lost answer taken for failure", "packager/publisher.go",
+	{"a lost answer taken for failure", "packager/putting.go",
 		"		if err == nil && bytes.Equal(there, body) {\n			return nil\n		}\n		return &DivergenceError{key}", "		_ = there\n		return &DivergenceError{key}",
 		"0", "behind the air"},
-	{"a root's lost answer taken for another worker", "packager/publisher.go",
+	{"a root's lost answer taken for another worker", "packager/putting.go",
 		"			if !bytes.Equal(there, body) {\n				return fmt.Errorf(\"%s", "			if len(there) > 0 {\n				return fmt.Errorf(\"%s",
 		"0", "behind the air"},
 	{"a frame dropped and not named", "packager/channel.go",
