@@ -62,7 +62,7 @@ const (
 // judge holds a sample's decoding time against its track's last one.
 func (c *Channel) judge(l *lane, s *media.Sample) verdict {
 	if !l.hasDTS {
-		if !sane(s) {
+		if !l.sane(s) {
 			return bad
 		}
 		return good
@@ -73,7 +73,7 @@ func (c *Channel) judge(l *lane, s *media.Sample) verdict {
 		return suspect
 	case d <= 0:
 		return bad
-	case !sane(s):
+	case !l.sane(s):
 		return bad
 	}
 	// The track goes on where it was: whatever was suspected of it was a rogue.
@@ -107,7 +107,7 @@ func (c *Channel) suspected(l *lane, s *media.Sample) {
 	case before == nil && !full:
 	case before != nil && c.sameClock(l, before):
 		for _, o := range c.suspectsOf(s.Track) {
-			if o.DTS >= before.DTS && o.DTS > l.lastDTS && sane(o) {
+			if o.DTS >= before.DTS && o.DTS > l.lastDTS && l.sane(o) {
 				c.take(l, o)
 			} else {
 				c.lose(o, "timestamp")
@@ -139,7 +139,7 @@ func (c *Channel) suspectsIn(track int) (n int) {
 func (c *Channel) sameClock(l *lane, s *media.Sample) bool {
 	ts := l.r.SourceTimescale
 	d := int64(s.DTS - l.lastDTS)
-	if d <= 0 || !sane(s) {
+	if d <= 0 || !l.sane(s) {
 		return false
 	}
 	if d <= ticks(holdLimit, ts) || l == c.ref && d <= ticks(jump, ts) {
@@ -156,6 +156,19 @@ func (c *Channel) sameClock(l *lane, s *media.Sample) bool {
 func sane(s *media.Sample) bool {
 	d := int64(s.PTS - s.DTS)
 	return d <= ticks(jump, 90000) && d >= -ticks(backStep, 90000)
+}
+
+// maxReorder is how many frames later than it is decoded a picture may be shown: a decoder holds 16 back at most (ISO/IEC 14496-10, A.3.1),
+// and a multiplexer may be some ahead.
+const maxReorder = 20
+
+// sane tells the same where more is known: a picture is not shown so much later than it is decoded that no decoder would hold so many back.
+// One flipped bit would else make it the next slot's, and the one between a gap. What a feed does from its beginning is its way; and one
+// of few frames, or of a pace of its own, is given its time.
+func (l *lane) sane(s *media.Sample) bool {
+	ts := l.r.SourceTimescale
+	most := max(ticks(backStep, ts), maxReorder*max(timeline.Rescale(l.usual, l.r.Timescale, ts), l.pace), 4*l.r.Delay)
+	return sane(s) && int64(s.PTS-s.DTS) <= most
 }
 
 // confirms finds the sample after which s is the next one of its track, among those that are suspected: s comes soon after it, or not later

@@ -29,6 +29,7 @@ var update = flag.Bool("update", false, "write what came out into the stories")
 //	drop pid=256 from=3 to=4                            frames that do not arrive
 //	shift pid=0 from=5 by=3600                          from 5 s on timestamps are an hour ahead; pid 0: all
 //	rogue pid=256 at=5 by=100                           one timestamp is
+//	late pid=256 at=5 by=2                              one is only shown so much later than it should be
 //	end at=4                                            the feed goes silent; what comes later comes after it
 //	restart at=4                                        the process is stopped and started again; timestamps begin within 33 bits
 //
@@ -162,7 +163,7 @@ func eventsOf(t *testing.T, script string) (told []media.Event) {
 			pid++
 			tracks = append(tracks, ts)
 			events = append(events, ts.samples()...)
-		case "drop", "shift", "rogue":
+		case "drop", "shift", "rogue", "late":
 			events = tamper(words[0], a, events)
 		case "restart":
 			again = a.num("at", 0)
@@ -312,7 +313,9 @@ func tamper(how string, a args, events []timedEvent) (out []timedEvent) {
 		switch {
 		case how == "drop":
 			continue
-		case how == "shift", !done:
+		case how == "late" && !done:
+			s.PTS, done = s.PTS+by, true
+		case how == "shift", how == "rogue" && !done:
 			s.PTS, s.DTS, done = s.PTS+by, s.DTS+by, true
 		}
 		out = append(out, e)
