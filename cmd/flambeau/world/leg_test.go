@@ -71,7 +71,8 @@ type life struct {
 	keys   uint32             // goroutine until done
 
 	mu      sync.Mutex
-	named   map[int]int64 // frames of each track that its loss records name
+	named   map[int]int64   // frames of each track that its loss records name
+	losses  map[string]bool // these records
 	overrun int64
 }
 
@@ -125,7 +126,7 @@ func (l *leg) start() {
 		return
 	}
 	ctx, cut := context.WithCancel(context.Background())
-	me := &life{began: time.Now(), process: ctx, cut: cut, stop: make(chan struct{}), done: make(chan struct{}), named: map[int]int64{}, listed: map[string][]int64{}}
+	me := &life{began: time.Now(), process: ctx, cut: cut, stop: make(chan struct{}), done: make(chan struct{}), named: map[int]int64{}, losses: map[string]bool{}, listed: map[string][]int64{}}
 	l.life, l.lives = me, append(l.lives, me)
 	go func() {
 		defer close(me.done)
@@ -432,7 +433,8 @@ func (s book) Put(ctx context.Context, key string, body []byte, how storage.Put)
 		s.w.wrong("%s is put over whatever is there", key)
 	}
 	v, err := s.Store.Put(ctx, key, body, how)
-	if err == nil && strings.HasPrefix(key, timeline.LossPrefix(worldChannel)) {
+	// One that is there already, its name being its content, names what another process has not got either: nothing more is to be said.
+	if (err == nil || errors.Is(err, storage.ErrExists)) && strings.HasPrefix(key, timeline.LossPrefix(worldChannel)) {
 		s.loss(key, body)
 	}
 	for _, row := range news {
@@ -482,6 +484,10 @@ func (s book) loss(key string, body []byte) {
 	}
 	s.me.mu.Lock()
 	defer s.me.mu.Unlock()
+	if s.me.losses[key] {
+		return // it was put again, because its answer was lost
+	}
+	s.me.losses[key] = true
 	for _, e := range l.Entries {
 		s.me.named[e.Track] += e.Frames
 		if e.Reason == "overrun" {

@@ -9,7 +9,6 @@ import (
 	"regexp"
 	"strings"
 	"testing"
-	"time"
 )
 
 // planted is a bug that is planted on purpose: one text of a file instead of another.
@@ -42,7 +41,7 @@ var bugs = []planted{
 		"1", "nothing but the clock has jumped"},
 	{"a wrap seen as a jump", "packager/standing.go",
 		"	if timescale != 90000 {\n		return 0\n	}\n	return (off", "	if timescale > 0 {\n		return 0\n	}\n	return (off",
-		"25", "generations began, it justifies"},
+		"61", "generations began, it justifies"},
 	{"a 412 taken for success", "packager/putting.go",
 		"		if err == nil && bytes.Equal(there, body) {\n			return nil\n		}\n		return &DivergenceError{key}", "		_ = there\n		return nil",
 		"0", "is in no index"},
@@ -85,16 +84,11 @@ var bugs = []planted{
 var every = flag.Bool("planted", false, "plant every bug, try many seeds, and say which catches it")
 
 // TestTheWorldCatchesWhatIsPlanted plants bugs in what the world is made of, and nowhere else: the compiler gets another file in the place of
-// one (go build -overlay). FLAMBEAU_TEST_PLANTED=all plants all of them, else it is a few's turn every day.
+// one (go build -overlay).
 func TestTheWorldCatchesWhatIsPlanted(t *testing.T) {
-	const aDay = 5
-	all, day := os.Getenv("FLAMBEAU_TEST_PLANTED") == "all" || *every, time.Now().YearDay()*aDay
-	for i, b := range bugs {
+	for _, b := range bugs {
 		t.Run(strings.ReplaceAll(b.name, " ", "_"), func(t *testing.T) {
-			there := plant(t, b) // also those whose turn it is not
-			if turn := (i - day%len(bugs) + len(bugs)) % len(bugs); !all && turn >= aDay {
-				return
-			}
+			there := plant(t, b)
 			t.Parallel()
 			b.caught(t, there)
 		})
@@ -139,7 +133,8 @@ func (b planted) caught(t *testing.T, overlay string) {
 		seeds = strings.Fields("0 1 2 3 4 5 6 7 8 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 29 30")
 	}
 	for _, seed := range seeds {
-		out, err := exec.Command(binary, "-test.run", "^TestTheWorld$/^seeds$/^seed_"+seed+"$", "-test.timeout", "2m").CombinedOutput()
+		cmd := exec.Command(binary, "-test.run", "^TestTheWorld$/^seeds$/^seed_"+seed+"$", "-test.timeout", "2m")
+		out, err := cmd.CombinedOutput()
 		line := judgeLine.FindStringSubmatch(string(out))
 		if err == nil || line == nil {
 			continue
